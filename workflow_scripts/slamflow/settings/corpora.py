@@ -1,0 +1,85 @@
+"""Corpora: where speech comes from. One class per kind."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from slamflow.settings.base import Settings
+
+
+class StoryText(Settings):
+    """Where the text of a story corpus comes from."""
+
+    source: Literal["grammar", "file"] = "grammar"
+    """`grammar` writes stories of its own; `file` reads them, separated by a line `<|endoftext|>`."""
+    path: str | None = None
+    """The text file, for source `file`; or `asset:NAME/FILE` for a downloaded one."""
+    seed: int = 0
+    """Seed of the grammar, and of the split of a file's stories."""
+
+    @model_validator(mode="after")
+    def has_path(self) -> StoryText:
+        if (self.source == "file") != (self.path is not None):
+            raise ValueError("path belongs to source: file, and is needed there")
+        return self
+
+
+class Speech(Settings):
+    """How the stories are spoken."""
+
+    engine: Literal["hibari"] = "hibari"
+    """The text-to-speech engine."""
+    voices: Annotated[dict[str, Annotated[float, Field(gt=0.5, lt=2.0)]], Field(min_length=1)] = {"plain": 1.0}
+    """Voices by name. The number is a resampling factor: 1.1 is a shorter vocal tract and a higher pitch.
+    Each story is spoken in one voice, chosen by its id."""
+    seed: int = 0
+    """Seed of the engine, mixed with the utterance's id."""
+
+
+class StorySplit(Settings):
+    """One part of a story corpus."""
+
+    stories: Annotated[int | None, Field(ge=1)]
+    """How many stories; null takes all that a file has for this split."""
+    shards: Annotated[int, Field(ge=1, le=9999)] = 1
+    """In how many shards, each a job of its own."""
+    spoken: bool = True
+    """Whether speech is made of them (text is cheap, and a text model wants more of it)."""
+
+
+SplitName = Literal["train", "text", "validation", "dev", "test", "preference"]
+
+
+class StoryCorpus(Settings):
+    """Speech synthesised from stories."""
+
+    kind: Literal["stories"]
+    text: StoryText = StoryText()
+    """Where the stories come from."""
+    speech: Speech = Speech()
+    """How they are spoken."""
+    splits: dict[SplitName, StorySplit]
+    """The parts. They are disjoint in (hero, object, event); `dev` and `test` hold a story shape of their own."""
+
+
+Corpus = StoryCorpus
+
+
+class WriteStories(Settings):
+    """Settings of one write_stories job."""
+
+    text: StoryText
+    corpus: str
+    split: SplitName
+    stories: Annotated[int | None, Field(ge=1)]
+    shard: str
+
+
+class SynthesizeStories(Settings):
+    """Settings of one synthesize_stories job."""
+
+    speech: Speech
+    corpus: str
+    split: SplitName

@@ -1,0 +1,40 @@
+"""Benchmarks of minimal pairs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from slamflow.settings.base import Settings
+
+
+class Benchmark(Settings):
+    """Minimal pairs built from a held-out corpus."""
+
+    kind: Literal["tstorycloze"]
+    """`tstorycloze`: the story's ending against the ending of another story in the same voice."""
+    corpus: str
+    """The story corpus; its dev and test splits give the two parts."""
+    encoder: str
+    """The encoder whose units are scored."""
+    seed: int = 0
+    """Seed of the pairing."""
+
+
+class BuildBenchmark(Settings):
+    """Settings of one build_benchmark job."""
+
+    benchmark: str
+    kind: Literal["tstorycloze"]
+    part: Literal["dev", "test"]
+    seed: int
+
+
+class Evaluation(Settings):
+    """How scores are computed."""
+
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    """Resamples of the bootstrap interval."""
+    seed: int = 0
+    """Seed of the bootstrap."""

@@ -1,0 +1,40 @@
+"""Fixed-shape rows of tokens for the trainer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from slamflow.settings.base import Settings
+
+
+class Dataset(Settings):
+    """Token rows from corpora."""
+
+    encoder: str
+    """The encoder whose units are packed, or `text` for the bytes of the stories' text."""
+    context: Annotated[int, Field(ge=8, le=131072)] = 1024
+    """Positions in a row."""
+    train: Annotated[list[str], Field(min_length=1)]
+    """Corpora to train on, as corpus/split."""
+    validation: list[str] = []
+    """Corpora for the validation loss, each on its own, as corpus/split."""
+    seed: int = 0
+    """Seed of the order of the rows."""
+
+    @model_validator(mode="after")
+    def nothing_twice(self) -> Dataset:
+        names = self.train + self.validation
+        if len(set(names)) != len(names):
+            raise ValueError("a corpus is named twice")
+        return self
+
+
+class PackTokens(Settings):
+    """Settings of one pack_tokens job."""
+
+    kind: Literal["units", "text"]
+    context: Annotated[int, Field(ge=8, le=131072)]
+    vocabulary: Annotated[int, Field(ge=3, le=65536)]
+    seed: int

@@ -1,0 +1,72 @@
+"""Models and how they are trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from slamflow.settings.base import Settings
+
+
+class Optimization(Settings):
+    """How a model is optimised; `training:` sets the defaults and each model may say otherwise."""
+
+    tokens: Annotated[int, Field(ge=1)] = 1_000_000
+    """How many positions the model is trained on in all, padding included."""
+    batch_tokens: Annotated[int, Field(ge=1)] = 8192
+    """Positions per optimiser step, over all devices."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Peak learning rate."""
+    schedule: Literal["cosine", "inverse_sqrt", "constant"] = "cosine"
+    """What follows the warm-up."""
+    min_learning_rate: Annotated[float, Field(ge=0)] = 5e-5
+    """Floor of the cosine."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Share of the steps with a linear warm-up."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's weight decay, on matrices only."""
+    betas: Annotated[list[float], Field(min_length=2, max_length=2)] = [0.9, 0.999]
+    """AdamW's betas."""
+    gradient_clip: Annotated[float, Field(gt=0)] = 0.5
+    """Largest norm of the gradient."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Arithmetic; the weights and the optimiser's state are kept in fp32 either way."""
+    validate_every: Annotated[int, Field(ge=1)] = 100
+    """Steps between two validation losses; the last step has one always."""
+    save_every: Annotated[int, Field(ge=1)] = 100
+    """Steps between two saves of the training state."""
+    seed: int = 0
+    """Seed of new weights and of the order of the rows."""
+    wandb_project: str | None = None
+    """Log to this Weights & Biases project as well (needs WANDB_API_KEY)."""
+
+
+class Model(Optimization):
+    """One model of the recipe, resolved with the defaults of `training:`."""
+
+    init: str | None = None
+    """`scratch`, another model of this recipe (a text model, for TWIST), an asset, or a folder with a transformers
+    causal LM."""
+    architecture: dict[str, Any] | None = None
+    """For init scratch: the transformers configuration (`model_type` and its keys)."""
+    layers: Annotated[int | None, Field(ge=1)] = None
+    """Keep only the first layers of the text model."""
+    embeddings: Literal["first_rows", "random"] = "first_rows"
+    """Embeddings of a warm start: the first rows of the text model's (as SlamKit does), or new ones."""
+    rope_theta: Annotated[float | None, Field(gt=0)] = None
+    """Override the base of the rotary position embedding."""
+    data: str | None = None
+    """The dataset (of `datasets:`) to train on."""
+
+    @model_validator(mode="after")
+    def start_is_clear(self) -> Model:
+        if self.init is None:
+            raise ValueError("say where the model starts: init: scratch, an asset, a folder or another model")
+        if (self.init == "scratch") != (self.architecture is not None):
+            raise ValueError("architecture belongs to init: scratch, and is needed there")
+        if self.init == "scratch" and self.layers is not None:
+            raise ValueError("layers belongs to a warm start; for scratch set it in architecture")
+        if self.data is None:
+            raise ValueError("say what the model is trained on: data: a name of datasets:")
+        return self
