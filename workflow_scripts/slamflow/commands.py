@@ -44,8 +44,17 @@ def describe_errors(error: ValidationError, where: str = "") -> str:
         key = ".".join(str(part) for part in item["loc"] if part != "function-after")
         prefix = ".".join(part for part in (where, key) if part)
         message = "unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
+        if item["type"] in ("float_type", "int_type") and _is_number(item["input"]):
+            message = f"{item['input']!r} is text in YAML; write a number with a point, such as 1.0e-4"
         lines.append(f"{prefix}: {message}" if prefix else message)
     return "\n".join(lines)
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return isinstance(value, str) and float(value) == float(value)
+    except ValueError:
+        return False
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -63,10 +72,8 @@ def run(main: Callable[[list[str]], None]) -> None:
 def progress(items: Iterable[Item], total: int, what: str, every_seconds: float = 10.0) -> Iterator[Item]:
     """Yield `items`, logging count, rate and time left now and then: lines that read well in a file."""
     started = last = time.monotonic()
-    done = 0
-    for item in items:
+    for done, item in enumerate(items, start=1):
         yield item
-        done += 1
         now = time.monotonic()
         if now - last >= every_seconds or (done == total and now - started >= every_seconds):
             last = now

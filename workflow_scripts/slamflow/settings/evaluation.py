@@ -9,11 +9,15 @@ from pydantic import Field
 from slamflow.settings.base import Settings
 
 
+BenchmarkKind = Literal["tstorycloze", "sstorycloze"]
+
+
 class Benchmark(Settings):
     """Minimal pairs built from a held-out corpus."""
 
-    kind: Literal["tstorycloze"]
-    """`tstorycloze`: the story's ending against the ending of another story in the same voice."""
+    kind: BenchmarkKind
+    """`tstorycloze`: the story's ending against the ending of another story in the same voice;
+    `sstorycloze`: against an ending with one wrong detail."""
     corpus: str
     """The story corpus; its dev and test splits give the two parts."""
     encoder: str
@@ -26,7 +30,7 @@ class BuildBenchmark(Settings):
     """Settings of one build_benchmark job."""
 
     benchmark: str
-    kind: Literal["tstorycloze"]
+    kind: BenchmarkKind
     part: Literal["dev", "test"]
     seed: int
 

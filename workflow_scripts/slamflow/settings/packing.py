@@ -35,6 +35,10 @@ class PackTokens(Settings):
     """Settings of one pack_tokens job."""
 
     kind: Literal["units", "text"]
+    """Unit shards, or the bytes of the stories' text."""
     context: Annotated[int, Field(ge=8, le=131072)]
+    """Positions in a row."""
     vocabulary: Annotated[int, Field(ge=3, le=65536)]
+    """Number of tokens: 2 (PAD; BOS = EOS) and the codebook's units, or 258 for bytes."""
     seed: int
+    """Seed of the order of the rows."""

@@ -66,7 +66,7 @@ class Recipe(Settings):
             elif split not in self.corpora[corpus].splits:
                 splits = ", ".join(f"{corpus}/{name}" for name in self.corpora[corpus].splits)
                 problems.append(f"{where}: no split {reference!r}; there are {splits}")
-            elif spoken and not self.corpora[corpus].splits[split].spoken:  # type: ignore[index]
+            elif spoken and not self.corpora[corpus].splits[split].spoken:
                 problems.append(f"{where}: {reference} is not spoken")
 
         for name, encoder in self.encoders.items():

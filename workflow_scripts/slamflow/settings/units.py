@@ -16,8 +16,6 @@ class FitUnits(Settings):
     """The corpora, as corpus/split, whose speech the codebook is fitted on."""
     hours: Annotated[float, Field(gt=0)] = 0.5
     """How much speech of them, taken in the order of a hash of the ids."""
-    clusters: Annotated[int, Field(ge=2, le=65000)] = 500
-    """How many units."""
     seed: int = 0
     """Seed of the k-means."""
 
@@ -35,6 +33,8 @@ class Encoder(Settings):
     """Frames per second after averaging neighbouring frames; must divide the encoder's own rate."""
     standardize: bool = True
     """Give each feature mean 0 and variance 1, as measured on the fitting speech, before the k-means."""
+    clusters: Annotated[int, Field(ge=2, le=65000)] = 500
+    """How many units."""
     fit: FitUnits | None = None
     """Fit a codebook; or give one with `codebook`."""
     codebook: str | None = None

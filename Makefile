@@ -1,0 +1,44 @@
+# Two commands and their parts. Each one echoes the plain commands that it runs; the README explains them.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+SOURCES := workflow_scripts tests
+
+.PHONY: pocket test check lock clean
+
+pocket: .venv/ready ## run the default recipe and show its table of results
+	snakemake --cores all
+	python workflow_scripts/print_summary.py results/summary/pocket.json
+
+test: .venv/ready-dev check ## run all tests
+	pytest
+
+check: .venv/ready-dev ## formatting, lint, types
+	ruff format --check $(SOURCES)
+	ruff check $(SOURCES)
+	mypy
+	snakefmt --check Snakefile rules
+	snakemake --lint
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/ready: requirements.txt | .venv/bin/python
+	python -m pip install --quiet --requirement requirements.txt
+	python workflow_scripts/build_deepspeed_ops.py
+	touch $@
+
+.venv/ready-dev: requirements-dev.txt .venv/ready
+	python -m pip install --quiet --requirement requirements-dev.txt
+	touch $@
+
+lock: ## write the transitive pins of requirements*.in
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet --requirement requirements.in
+	(head -n 1 requirements.in; .venv-lock/bin/pip freeze) > requirements.txt
+	.venv-lock/bin/pip install --quiet --requirement requirements-dev.in
+	(echo '-r requirements.txt'; .venv-lock/bin/pip freeze | grep -vxFf requirements.txt) > requirements-dev.txt
+	rm -rf .venv-lock
+
+clean: ## remove results; downloads and the environment stay
+	rm -rf results

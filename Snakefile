@@ -1,0 +1,54 @@
+# slamflow: from stories and audio to a scored speech language model.
+#
+#   snakemake --cores all                                        the pocket recipe (config.yaml)
+#   snakemake --cores all --configfile recipes/<recipe>.yaml     another recipe
+#   snakemake --cores all <results>/scores/...json               one target alone
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# A file with a `recipe:` key is a whole recipe; one without is laid over the pocket recipe.
+if "recipe" not in config:
+
+    configfile: f"{workflow.basedir}/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/assets.smk"
+include: "rules/stories.smk"
+include: "rules/units.smk"
+include: "rules/packing.smk"
+include: "rules/training.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    """The whole recipe, up to its table of results."""
+    default_target: True
+    input:
+        f"<results>/summary/{RECIPE.recipe}.json",
+
+
+rule units:
+    """All speech as units."""
+    input:
+        PLAN.all_units(),
+
+
+rule rows:
+    """All token rows."""
+    input:
+        PLAN.all_rows(),
+
+
+rule models:
+    """All trained models."""
+    input:
+        PLAN.all_models(),
+
+
+rule scores:
+    """All scores."""
+    input:
+        PLAN.score_files(".json"),

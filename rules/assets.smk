@@ -1,0 +1,64 @@
+# Assets: pretrained models and other files from outside, pinned in recipes/assets.yaml.
+#
+# out: <resources>/assets/{asset}/{file}     as published, verified
+#      <resources>/models/{asset}/           as a transformers folder
+
+
+rule fetch_asset:
+    """Download one file of an asset and verify it."""
+    output:
+        "<resources>/assets/{asset}/{file}",
+    log:
+        "<logs>/fetch_asset/{asset}/{file}.log",
+    benchmark:
+        "<benchmarks>/fetch_asset/{asset}/{file}.tsv"
+    retries: 2
+    resources:
+        mem_mb=1000,
+    params:
+        command=PLAN.command("fetch_asset"),
+        settings=PLAN.asset_file,
+    conda:
+        "../envs/base.yaml"
+    shell:
+        """
+        {params.command} \
+            --settings {params.settings:q} \
+            --name {wildcards.asset}/{wildcards.file} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule convert_asset:
+    """Convert a downloaded model into a transformers folder."""
+    input:
+        lambda wildcards: PLAN.asset_files(wildcards.asset),
+    output:
+        config="<resources>/models/{asset}/config.json",
+        weights="<resources>/models/{asset}/model.safetensors",
+        tokenizer="<resources>/models/{asset}/tokenizer.json",
+    log:
+        "<logs>/convert_asset/{asset}.log",
+    benchmark:
+        "<benchmarks>/convert_asset/{asset}.tsv"
+    wildcard_constraints:
+        asset=one_of(PLAN.converted_assets()),
+    resources:
+        mem_mb=4000,
+    params:
+        command=PLAN.command("convert_asset"),
+        code=PLAN.code("convert_asset"),
+        convert=lambda wildcards: ASSETS[wildcards.asset].convert,
+        source=lambda wildcards, input: Path(input[0]).parent,
+        target=subpath(output.config, parent=True),
+    conda:
+        "../envs/torch.yaml"
+    shell:
+        """
+        {params.command} \
+            --convert {params.convert} \
+            --input {params.source:q} \
+            --output {params.target:q} \
+            2>&1 | tee {log:q}
+        """

@@ -1,0 +1,61 @@
+# The configuration, checked, and what all rules share. The functions behind PLAN are in slamflow/plan.py.
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(workflow.basedir, "workflow_scripts")
+sys.path.insert(0, str(SCRIPTS))
+
+from slamflow.errors import InputError
+from slamflow.plan import Plan, load_assets, load_recipe, one_of
+from slamflow.sharding import SHARD_PATTERN
+
+try:
+    RECIPE = load_recipe(config, [str(path) for path in workflow.configfiles])
+    ASSETS = load_assets(
+        Path(workflow.basedir, "recipes/assets.yaml"), RECIPE.assets
+    )
+    PLAN = Plan(RECIPE, ASSETS, SCRIPTS)
+except InputError as error:
+    raise WorkflowError(str(error))
+
+
+# Everything that is written lies under <results> or <resources>, the jobs' logs and costs too.
+pathvars:
+    logs="<results>/logs",
+    benchmarks="<results>/job_costs",
+
+
+wildcard_constraints:
+    asset=one_of(ASSETS),
+    corpus=one_of(RECIPE.corpora),
+    split=r"[a-z_]+",
+    shard=SHARD_PATTERN,
+    encoder=one_of(RECIPE.encoders),
+    dataset=one_of(RECIPE.datasets),
+    recipe=one_of([RECIPE.recipe]),
+    benchmark=one_of(RECIPE.benchmarks),
+
+
+def folder_flag(name):
+    """A params function that gives `--<name> FOLDER` for an input of several files, or nothing without one."""
+
+    def flag(wildcards, input):
+        files = input.get(name)
+        return f"--{name} {Path(files[0]).parent}" if files else ""
+
+    return flag
+
+
+def validation_flags(wildcards, input):
+    """`--validation NAME=FOLDER` for each validation corpus of a model."""
+    folders = dict.fromkeys(Path(file).parent for file in input.validation)
+    return " ".join(
+        f"--validation {folder.name.removeprefix('validation.').replace('.', '/')}={folder}"
+        for folder in folders
+    )
+
+
+def state_folder(wildcards, output):
+    """Where a trainer keeps what it needs to go on: outside its outputs, which Snakemake deletes."""
+    models, model = Path(output.config).parent.parent, wildcards.model
+    return models.parent.parent / "state" / models.name / model

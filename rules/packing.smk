@@ -1,0 +1,36 @@
+# Fixed-shape rows.
+#
+# in:  <results>/units/{encoder}/... or <results>/text/...
+# out: <results>/rows/{dataset}/{part}/     an Arrow dataset; part is train, or validation.{corpus}.{split}
+
+
+rule pack_tokens:
+    """Pack units, or the bytes of text, into rows of a fixed length."""
+    input:
+        PLAN.packing_inputs,
+    output:
+        rows="<results>/rows/{dataset}/{part}/data-00000-of-00001.arrow",
+        info="<results>/rows/{dataset}/{part}/dataset_info.json",
+        state="<results>/rows/{dataset}/{part}/state.json",
+        manifest="<results>/rows/{dataset}/{part}/manifest.json",
+    log:
+        "<logs>/pack_tokens/{dataset}/{part}.log",
+    benchmark:
+        "<benchmarks>/pack_tokens/{dataset}/{part}.tsv"
+    resources:
+        mem_mb=8000,
+    params:
+        command=PLAN.command("pack_tokens"),
+        code=PLAN.code("pack_tokens"),
+        settings=PLAN.pack_tokens,
+        folder=subpath(output.rows, parent=True),
+    conda:
+        "../envs/torch.yaml"
+    shell:
+        """
+        {params.command} \
+            --settings {params.settings:q} \
+            --input {input:q} \
+            --output {params.folder:q} \
+            2>&1 | tee {log:q}
+        """

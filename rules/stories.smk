@@ -1,0 +1,65 @@
+# Stories and their speech.
+#
+# in:  a grammar, or the user's text file
+# out: <results>/text/{corpus}/{split}/{shard}.jsonl       stories
+#      <results>/audio/{corpus}/{split}/{shard}.parquet    their speech, FLAC bytes
+
+
+rule write_stories:
+    """Write the stories of one shard."""
+    input:
+        source=lambda wildcards: ancient(PLAN.story_source(wildcards)),
+    output:
+        "<results>/text/{corpus}/{split}/{shard}.jsonl",
+    log:
+        "<logs>/write_stories/{corpus}/{split}/{shard}.log",
+    benchmark:
+        "<benchmarks>/write_stories/{corpus}/{split}/{shard}.tsv"
+    resources:
+        mem_mb=1000,
+    params:
+        command=PLAN.command("write_stories"),
+        code=PLAN.code("write_stories"),
+        settings=PLAN.write_stories,
+        # Which stories, so that a story added to a file concerns its own shard only.
+        items=PLAN.story_items,
+        source=lambda wildcards, input: f"--source {input.source}" if input.source else "",
+    conda:
+        "../envs/base.yaml"
+    shell:
+        """
+        {params.command} \
+            --settings {params.settings:q} {params.source} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule synthesize_stories:
+    """Speak the stories of one shard."""
+    input:
+        "<results>/text/{corpus}/{split}/{shard}.jsonl",
+    output:
+        audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
+        manifest="<results>/audio/{corpus}/{split}/{shard}.json",
+    log:
+        "<logs>/synthesize_stories/{corpus}/{split}/{shard}.log",
+    benchmark:
+        "<benchmarks>/synthesize_stories/{corpus}/{split}/{shard}.tsv"
+    resources:
+        mem_mb=2000,
+    params:
+        command=PLAN.command("synthesize_stories"),
+        code=PLAN.code("synthesize_stories"),
+        settings=PLAN.synthesize_stories,
+    conda:
+        "../envs/speech.yaml"
+    shell:
+        """
+        {params.command} \
+            --settings {params.settings:q} \
+            --stories {input:q} \
+            --output {output.audio:q} \
+            --manifest {output.manifest:q} \
+            2>&1 | tee {log:q}
+        """

@@ -1,0 +1,82 @@
+# Speech units.
+#
+# in:  <results>/audio/{corpus}/{split}/{shard}.parquet
+# out: <results>/units/{encoder}/codebook.safetensors
+#      <results>/units/{encoder}/{corpus}/{split}/{shard}.parquet             deduplicated units and durations
+#      <results>/units/{encoder}/{corpus}/{split}/{shard}.quarantine.jsonl    what could not be encoded, and why
+
+
+rule fit_units:
+    """Fit a codebook on frames of speech, or take a given one."""
+    input:
+        audio=PLAN.fitting_audio,
+        given=PLAN.given_codebook,
+        model=PLAN.encoder_model,
+    output:
+        codebook="<results>/units/{encoder}/codebook.safetensors",
+        manifest="<results>/units/{encoder}/codebook.json",
+    log:
+        "<logs>/fit_units/{encoder}.log",
+    benchmark:
+        "<benchmarks>/fit_units/{encoder}.tsv"
+    threads: 16
+    resources:
+        gpu=1,
+        mem_mb=8000,
+    params:
+        command=PLAN.command("fit_units"),
+        code=PLAN.code("fit_units"),
+        settings=PLAN.encoder,
+        model=folder_flag("model"),
+        audio=lambda wildcards, input: f"--audio {input.audio}" if input.audio else "",
+        given=lambda wildcards, input: f"--given {input.given}" if input.given else "",
+    conda:
+        "../envs/torch.yaml"
+    shell:
+        """
+        {params.command} \
+            --settings {params.settings:q} {params.audio} {params.given} {params.model} \
+            --output {output.codebook:q} \
+            --manifest {output.manifest:q} \
+            --workers {threads} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule extract_units:
+    """Encode the speech of one shard."""
+    input:
+        audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
+        codebook="<results>/units/{encoder}/codebook.safetensors",
+        model=PLAN.encoder_model,
+    output:
+        units="<results>/units/{encoder}/{corpus}/{split}/{shard}.parquet",
+        manifest="<results>/units/{encoder}/{corpus}/{split}/{shard}.json",
+        quarantine="<results>/units/{encoder}/{corpus}/{split}/{shard}.quarantine.jsonl",
+    log:
+        "<logs>/extract_units/{encoder}/{corpus}/{split}/{shard}.log",
+    benchmark:
+        "<benchmarks>/extract_units/{encoder}/{corpus}/{split}/{shard}.tsv"
+    threads: 16
+    resources:
+        gpu=1,
+        mem_mb=8000,
+    params:
+        command=PLAN.command("extract_units"),
+        code=PLAN.code("extract_units"),
+        settings=PLAN.extract_units,
+        model=folder_flag("model"),
+    conda:
+        "../envs/torch.yaml"
+    shell:
+        """
+        {params.command} \
+            --settings {params.settings:q} \
+            --audio {input.audio:q} \
+            --codebook {input.codebook:q} {params.model} \
+            --output {output.units:q} \
+            --manifest {output.manifest:q} \
+            --quarantine {output.quarantine:q} \
+            --workers {threads} \
+            2>&1 | tee {log:q}
+        """

@@ -1,0 +1,191 @@
+"""Rows against a slow packer, and the rules on what may be cut, lost or doubled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import pack_tokens
+from slamflow import files, packing
+from slamflow.errors import InputError
+
+BOS = EOS = 1
+
+
+def write_shard(path: Path, documents: list[list[int]], first_id: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table(
+        {
+            "id": [f"doc-{first_id + index}" for index in range(len(documents))],
+            "units": pa.array(documents, pa.list_(pa.uint16())),
+        }
+    )
+    pq.write_table(table, path, row_group_size=7)
+    return path
+
+
+def pack(inputs: list[Path], output: Path, **settings: object) -> dict:
+    chosen = {"kind": "units", "context": 32, "vocabulary": 52, "seed": 0, **settings}
+    names = [str(path) for path in inputs]
+    pack_tokens.main(["--settings", json.dumps(chosen), "--input", *names, "--output", str(output)])
+    return files.read_json(output / "manifest.json")
+
+
+def pieces_of(output: Path) -> list[list[list[int]]]:
+    """The pieces of each row, read as a trainer would."""
+    rows = []
+    for row in datasets.load_from_disk(str(output)):
+        pieces: dict[int, list[int]] = {}
+        for token, document in zip(row["input_ids"], row["document"], strict=True):
+            pieces.setdefault(document, []).append(token)
+        assert set(pieces.pop(-1, [0])) == {0}, "padding must be PAD and nothing else"
+        assert list(pieces) == list(range(len(pieces))), "pieces are numbered from 0 in the order they stand in"
+        rows.append(list(pieces.values()))
+    return rows
+
+
+def slow_best_fit_decreasing(lengths: list[int], capacity: int) -> list[int]:
+    """The rooms left, by looking at every row for every piece."""
+    rooms: list[int] = []
+    for length in sorted(lengths, reverse=True):
+        fitting = [index for index, room in enumerate(rooms) if room >= length]
+        if fitting:
+            rooms[min(fitting, key=lambda index: rooms[index])] -= length
+        else:
+            rooms.append(capacity - length)
+    return sorted(rooms)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_best_fit_decreasing_equals_slow_packer(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    capacity = int(random.integers(1, 60))
+    lengths = random.integers(1, random.integers(1, capacity + 1) + 1, size=random.integers(1, 400))
+    row_of = packing.best_fit_decreasing(lengths.astype(np.int64), capacity)
+    rows = int(row_of.max()) + 1
+    used = np.bincount(row_of, weights=lengths, minlength=rows)
+    assert (used > 0).all()
+    assert sorted((capacity - used).astype(int).tolist()) == slow_best_fit_decreasing(lengths.tolist(), capacity)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_document_once_whole_and_in_order(tmp_path: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    context = int(random.integers(8, 40))
+    # Few units and many documents: some are equal, so that counting matters.
+    documents = [random.integers(0, 50, size=random.integers(1, 3 * context)).tolist() for _ in range(120)]
+    first = write_shard(tmp_path / "a.parquet", documents[:70])
+    second = write_shard(tmp_path / "b.parquet", documents[70:], first_id=70)
+    manifest = pack([first, second], tmp_path / "rows", context=context, seed=seed)
+
+    wanted: list[tuple[int, ...]] = []
+    for document in documents:
+        tokens = [BOS, *(unit + 2 for unit in document), EOS]
+        if len(tokens) <= context:
+            wanted.append(tuple(tokens))
+        else:
+            wanted.extend(tuple(tokens[start : start + context]) for start in range(0, len(tokens), context))
+    rows = pieces_of(tmp_path / "rows")
+    assert sorted(tuple(piece) for row in rows for piece in row) == sorted(wanted)
+    assert all(len(piece) <= context for row in rows for piece in row)
+
+    dataset = datasets.load_from_disk(str(tmp_path / "rows"))
+    assert {len(row["input_ids"]) for row in dataset} == {len(row["document"]) for row in dataset} == {context}
+    assert manifest["documents"] == 120
+    assert manifest["rows"] == len(rows)
+    assert manifest["tokens"] == sum(len(document) + 2 for document in documents)
+    assert manifest["fill"] == pytest.approx(manifest["tokens"] / (manifest["rows"] * context), abs=1e-6)
+
+
+def test_long_document_gets_one_bos_and_one_eos(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "a.parquet", [list(range(20))])
+    pack([shard], tmp_path / "rows", context=8)
+    pieces = sorted((row[0] for row in pieces_of(tmp_path / "rows")), key=lambda piece: piece[1])
+    tokens = [BOS, *range(2, 22), EOS]
+    assert sorted(pieces) == sorted([tokens[:8], tokens[8:16], tokens[16:]])
+
+
+def test_document_of_exactly_one_row_is_not_cut(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "a.parquet", [[5] * 6, [5] * 7])
+    manifest = pack([shard], tmp_path / "rows", context=8)
+    assert manifest["cut_documents"] == 1
+    pieces = sorted(piece for row in pieces_of(tmp_path / "rows") for piece in row)
+    assert pieces == [[EOS], [BOS, *[7] * 6, EOS], [BOS, *[7] * 7]]
+
+
+def test_same_bytes_twice_and_another_order_with_another_seed(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    shard = write_shard(tmp_path / "a.parquet", [random.integers(0, 50, 20).tolist() for _ in range(64)])
+    for name, seed in (("one", 0), ("two", 0), ("three", 1)):
+        pack([shard], tmp_path / name, seed=seed)
+    written = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert written == ["data-00000-of-00001.arrow", "dataset_info.json", "manifest.json", "state.json"]
+    for name in written:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert pieces_of(tmp_path / "one") != pieces_of(tmp_path / "three")
+    assert sorted(pieces_of(tmp_path / "one")) == sorted(pieces_of(tmp_path / "three"))
+
+
+def test_what_the_library_reads_and_the_manifest_says(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "en" / "train" / "0000-of-0001.parquet", [[1, 2, 3], [], [4]])
+    manifest = pack([shard], tmp_path / "rows")
+    dataset = datasets.load_from_disk(str(tmp_path / "rows"))
+    assert dataset.features["input_ids"].feature.dtype == "uint16"
+    assert dataset.features["document"].feature.dtype == "int32"
+    state = files.read_json(tmp_path / "rows" / "state.json")
+    assert state["_fingerprint"] == manifest["sha256"][:16]
+    assert manifest["sha256"] == files.sha256_file(tmp_path / "rows" / packing.ARROW_FILE)
+    assert manifest["inputs"] == [{"file": "en/train/0000-of-0001.parquet", "sha256": files.sha256_file(shard)}]
+    assert (manifest["documents"], manifest["empty_documents"]) == (2, 1)
+    assert str(tmp_path) not in (tmp_path / "rows" / "manifest.json").read_text()
+
+
+def test_text_is_packed_as_utf8_bytes(tmp_path: Path) -> None:
+    stories = tmp_path / "stories.jsonl"
+    files.write_jsonl(stories, [{"id": "a", "text": "Zoë ran."}, {"id": "b", "text": "Hi."}])
+    pack([stories], tmp_path / "rows", kind="text", vocabulary=258)
+    rows = pieces_of(tmp_path / "rows")
+    assert rows == [[[1, *(byte + 2 for byte in text.encode()), 1] for text in ("Zoë ran.", "Hi.")]]
+
+
+def test_unit_outside_the_vocabulary_names_file_and_id(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "a.parquet", [[1], [], [49, 3], [4, 50]])
+    with pytest.raises(InputError, match=r"a\.parquet: doc-3 has the unit 50, but a vocabulary of 52 ends at 49"):
+        pack([shard], tmp_path / "rows")
+    assert not (tmp_path / "rows" / "manifest.json").exists()
+
+
+def test_largest_vocabulary_does_not_wrap(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "a.parquet", [[65533, 0]])
+    pack([shard], tmp_path / "rows", vocabulary=65536)
+    assert pieces_of(tmp_path / "rows") == [[[1, 65535, 2, 1]]]
+    shard = write_shard(tmp_path / "b.parquet", [[65534]])
+    with pytest.raises(InputError, match="65534"):
+        pack([shard], tmp_path / "rows", vocabulary=65536)
+
+
+@pytest.mark.parametrize("documents", [[], [[], []]])
+def test_nothing_to_pack(tmp_path: Path, documents: list[list[int]]) -> None:
+    shard = write_shard(tmp_path / "a.parquet", documents)
+    with pytest.raises(InputError, match=r"no documents in .*a\.parquet"):
+        pack([shard], tmp_path / "rows")
+
+
+def test_files_that_are_something_else(tmp_path: Path) -> None:
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"id": ["a"]}), other)
+    with pytest.raises(InputError, match=r"other\.parquet: no column 'units'"):
+        pack([other], tmp_path / "rows")
+    other.write_text("not Parquet")
+    with pytest.raises(InputError, match=r"other\.parquet: cannot be read"):
+        pack([other], tmp_path / "rows")
+    stories = tmp_path / "stories.jsonl"
+    files.write_jsonl(stories, [{"id": "a", "text": "x"}, {"id": "b"}])
+    with pytest.raises(InputError, match=r"stories\.jsonl, record 2: needs a string 'text'"):
+        pack([stories], tmp_path / "rows", kind="text", vocabulary=258)

@@ -1,0 +1,85 @@
+"""Write the configuration's JSON schema and its table of keys from the settings classes.
+
+writes: rules/schemas/recipe.schema.json    for editors (yaml-language-server)
+        docs/recipes.md                     every key, its type, default and meaning
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from slamflow import commands, files
+from slamflow.settings.recipe import Recipe
+
+INTRODUCTION = """# Recipes: every key
+
+This page is generated from the settings classes (`python workflow_scripts/describe_settings.py`).
+
+A YAML file with a `recipe:` key is a whole recipe; one without is laid over `config.yaml`. Unknown keys are
+refused. `snakemake -n` checks a configuration without running anything.
+"""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a recipe."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
+
+
+def type_of(field: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """A field's type in words, with a link where it is a section of its own."""
+    if "$ref" in field:
+        name = field["$ref"].rsplit("/", 1)[1]
+        return f"[{name}](#{name.lower()})" if "properties" in definitions[name] else type_of(definitions[name], {})
+    if "anyOf" in field:
+        return " or ".join(type_of(option, definitions) for option in field["anyOf"])
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    if field.get("type") == "array":
+        return f"list of {type_of(field.get('items', {}), definitions)}"
+    if field.get("type") == "object":
+        values = field.get("additionalProperties") or next(iter(field.get("patternProperties", {}).values()), None)
+        return f"name: {type_of(values, definitions)}" if isinstance(values, dict) else "mapping"
+    return str(field.get("type", "any"))
+
+
+def table(title: str, section: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """One section's keys as a Markdown table."""
+    lines = [f"## {title}", "", section.get("description", "").strip(), "", "| key | type | default | meaning |"]
+    lines.append("|---|---|---|---|")
+    required = section.get("required", [])
+    for key, field in section["properties"].items():
+        default = "needed" if key in required else f"`{json.dumps(field.get('default'))}`"
+        if isinstance(field.get("default"), dict) and len(default) > 40:
+            default = "see there"
+        described = field.get("description") or definitions.get(field.get("$ref", "").rsplit("/", 1)[-1], {}).get(
+            "description", ""
+        )
+        meaning = " ".join(described.split()).replace("|", "\\|")
+        lines.append(f"| `{key}` | {type_of(field, definitions).replace('|', chr(92) + '|')} | {default} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def page() -> str:
+    """docs/recipes.md."""
+    described = Recipe.model_json_schema()
+    definitions = described["$defs"]
+    sections = [table("Recipe", described, definitions)]
+    sections += [table(name, part, definitions) for name, part in definitions.items() if "properties" in part]
+    return "\n".join([INTRODUCTION, *sections])
+
+
+def main(argv: list[str]) -> None:
+    """Write both files below --root."""
+    options = commands.parser(__doc__)
+    options.add_argument("--root", type=Path, default=Path(__file__).parents[1])
+    root = options.parse_args(argv).root
+    files.write_json(root / "rules/schemas/recipe.schema.json", schema())
+    files.write_text(root / "docs/recipes.md", page())
+
+
+if __name__ == "__main__":
+    commands.run(main)

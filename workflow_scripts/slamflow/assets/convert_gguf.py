@@ -1,0 +1,70 @@
+"""A causal language model in GGUF format into a transformers folder, dequantised."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from gguf import GGUFReader
+from tokenizers import pre_tokenizers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from slamflow.assets.transformers_folder import give_default_mode, tokenizer_settings
+from slamflow.errors import InputError
+from slamflow.files import atomic_path, write_json
+
+
+def convert(source: Path, output: Path) -> None:
+    """Write config.json, model.safetensors, tokenizer.json and tokenizer_config.json of a causal language model.
+
+    source: a folder with one .gguf file. The weights are stored in float32: what a 4-bit block stands for (scale times
+    level plus offset) is in general not a 16-bit number. Raises InputError if there is not one file, or if it is not
+    a causal language model that transformers reads.
+    """
+    files = sorted(source.glob("*.gguf"))
+    if len(files) != 1:
+        raise InputError(f"{source}: one .gguf file is wanted, found {len(files)}")
+    path = files[0]
+    try:
+        text_rule = pre_tokenizer_name(GGUFReader(path))
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{path}: not a whole GGUF file ({error}); fetch it again") from None
+    transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source, gguf_file=path.name, dtype=torch.float32, local_files_only=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=path.name, local_files_only=True)
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise InputError(f"{path}: not a causal language model that transformers reads ({error})") from None
+    if text_rule == "smollm":
+        # The loader knows GPT-2's rule only; SmolLM cuts digits apart first, and ids of numbers would differ.
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
+    # The weights are no longer quantised, and save_pretrained refuses the record of it.
+    del model.config.quantization_config
+    model.hf_quantizer = None
+
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output, prefix=".convert-") as folder:
+        model.save_pretrained(folder, max_shard_size="1TB")
+        tokenizer.backend_tokenizer.save(str(Path(folder) / "tokenizer.json"))
+        for name in ("config.json", "tokenizer.json", "model.safetensors"):
+            with atomic_path(output / name) as temporary:
+                shutil.move(Path(folder) / name, temporary)
+                give_default_mode(temporary)
+    more = {"chat_template": tokenizer.chat_template} if tokenizer.chat_template else {}
+    write_json(
+        output / "tokenizer_config.json",
+        tokenizer_settings(tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token, **more),
+    )
+
+
+def pre_tokenizer_name(reader: GGUFReader) -> str | None:
+    """llama.cpp's name of the rule that cuts text into words, or None."""
+    field = reader.get_field("tokenizer.ggml.pre")
+    return None if field is None else str(field.contents())

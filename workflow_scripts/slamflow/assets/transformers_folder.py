@@ -1,0 +1,36 @@
+"""What a converted transformers folder holds beside its configuration."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from slamflow.files import atomic_path
+
+
+def write_weights(state: dict[str, torch.Tensor], output: Path) -> None:
+    """Write model.safetensors: same tensors, same bytes."""
+    with atomic_path(output / "model.safetensors") as temporary:
+        save_file(state, temporary, metadata={"format": "pt"})
+        give_default_mode(temporary)
+
+
+def give_default_mode(path: Path) -> None:
+    """safetensors makes files that only their owner can read; give this one the rights of any new file."""
+    probe = path.with_name(path.name + ".mode")
+    probe.touch()
+    shutil.copymode(probe, path)
+    probe.unlink()
+
+
+def tokenizer_settings(bos: str | None, eos: str | None, pad: str | None, **more: Any) -> dict[str, Any]:
+    """Contents of tokenizer_config.json.
+
+    The class is named, because AutoTokenizer would otherwise choose the one of the model's type, which builds
+    its own rules for cutting text instead of reading those of tokenizer.json.
+    """
+    return {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": bos, "eos_token": eos, "pad_token": pad, **more}

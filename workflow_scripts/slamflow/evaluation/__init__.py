@@ -1,0 +1,1 @@
+"""Benchmarks of minimal pairs: their items, the scores of models and of trivial baselines, the summary."""

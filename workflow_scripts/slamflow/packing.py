@@ -1,0 +1,291 @@
+"""Documents into rows of one fixed length: the tokens, the bin packing, the Arrow files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from slamflow import commands, files
+from slamflow.errors import InputError
+from slamflow.settings.packing import PackTokens
+
+PAD, BOS, EOS = 0, 1, 1
+FIRST_UNIT = 2
+PADDING_DOCUMENT = -1
+ARROW_FILE = "data-00000-of-00001.arrow"
+DOCUMENTS_AT_ONCE = 4096
+POSITIONS_AT_ONCE = 1 << 20
+
+Ints = npt.NDArray[np.int64]
+Tokens = npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some documents of one file, end to end, before BOS and EOS are added."""
+
+    file: Path
+    ids: list[str]
+    values: npt.NDArray[Any]
+    lengths: Ints
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What is put into rows: whole documents, and the parts of those that are longer than a row."""
+
+    starts: Ints
+    """First position of each piece in the stream of all tokens."""
+    lengths: Ints
+    """Tokens of each piece, from 1 to the row's length."""
+
+
+def fingerprint_name(path: Path) -> str:
+    """The end of a path that names a shard (corpus/split/shard), the same on every machine."""
+    return "/".join(path.parts[-3:])
+
+
+def read_units(path: Path) -> Iterator[Block]:
+    """Yield the documents of a unit shard. Raises InputError if it is not one."""
+    try:
+        shard = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({error}); make it again with extract_units") from None
+    with shard:
+        if missing := {"id", "units"} - set(shard.schema_arrow.names):
+            raise InputError(f"{path}: no column {sorted(missing)[0]!r}; expected a unit shard")
+        for batch in shard.iter_batches(batch_size=DOCUMENTS_AT_ONCE, columns=["id", "units"]):
+            ids = batch.column("id").to_pylist()
+            units = batch.column("units")
+            if units.null_count:
+                raise InputError(f"{path}: {ids[units.is_null().index(True).as_py()]} has no units")
+            lengths = units.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+            yield Block(path, ids, units.flatten().to_numpy(zero_copy_only=False), lengths)
+
+
+def read_text(path: Path) -> Iterator[Block]:
+    """Yield the documents of a JSONL file as the UTF-8 bytes of `text`. Raises InputError without id or text."""
+    records = files.read_jsonl(path)
+    for number, record in enumerate(records, start=1):
+        for key in ("id", "text"):
+            if not isinstance(record.get(key), str):
+                raise InputError(f"{path}, record {number}: needs a string {key!r}")
+    for first in range(0, len(records), DOCUMENTS_AT_ONCE):
+        part = records[first : first + DOCUMENTS_AT_ONCE]
+        texts = [record["text"].encode() for record in part]
+        lengths = np.array([len(text) for text in texts], dtype=np.int64)
+        yield Block(path, [record["id"] for record in part], np.frombuffer(b"".join(texts), np.uint8), lengths)
+
+
+def to_tokens(block: Block, vocabulary: int) -> tuple[Tokens, Ints]:
+    """Tokens of a block, each document between BOS and EOS, and the documents' lengths with these two.
+
+    A value v becomes v + 2. Documents without any value are left out. Raises InputError for a value whose token
+    would be `vocabulary` or more.
+    """
+    values = block.values.astype(np.int64)
+    outside = np.flatnonzero((values < 0) | (values >= vocabulary - FIRST_UNIT))
+    if outside.size:
+        document = int(np.searchsorted(np.cumsum(block.lengths), outside[0], side="right"))
+        raise InputError(
+            f"{block.file}: {block.ids[document]} has the unit {values[outside[0]]}, but a vocabulary of {vocabulary} "
+            f"ends at {vocabulary - FIRST_UNIT - 1}; were these units made with another codebook?"
+        )
+    lengths = block.lengths[block.lengths > 0] + 2
+    tokens = np.full(int(lengths.sum()), BOS, dtype=np.uint16)
+    ends = np.cumsum(lengths)
+    inner = np.ones(tokens.size, dtype=bool)
+    inner[ends - lengths] = inner[ends - 1] = False
+    tokens[ends - 1] = EOS
+    tokens[inner] = values + FIRST_UNIT
+    return tokens, lengths
+
+
+def cut(lengths: Ints, context: int) -> Pieces:
+    """Cut documents longer than `context` into full rows and a rest; leave the others whole.
+
+    BOS stays with the first piece only and EOS with the last only. A rest of one token (EOS alone) is kept, so that
+    no token is lost, though nothing can be learned from it.
+    """
+    starts = np.cumsum(lengths) - lengths
+    count = -(-lengths // context)
+    document = np.repeat(np.arange(lengths.size), count)
+    offset = (np.arange(document.size) - np.repeat(np.cumsum(count) - count, count)) * context
+    return Pieces(starts[document] + offset, np.minimum(context, lengths[document] - offset))
+
+
+def best_fit_decreasing(lengths: Ints, capacity: int) -> Ints:
+    """Row index of each piece, by best-fit decreasing: longest first, each into the fullest row that has room.
+
+    Best-fit packing for language models: Ding et al., "Fewer Truncations Improve Language Modeling" (2024). Pieces
+    of one length are interchangeable and so are rows with the same room left, so both are handled in bulk (as in the
+    histogram packing of Krell et al. 2021): the work grows with the number of different lengths and rooms, not with
+    that of the pieces. A bit set of the rooms that occur gives the smallest one that suffices.
+
+    `lengths` lie in [1, capacity]. Rows are numbered from 0 without gaps.
+    """
+    row_of = np.empty(lengths.size, dtype=np.int64)
+    order = np.argsort(-lengths, kind="stable")
+    sizes, counts = np.unique(lengths, return_counts=True)
+    with_room: dict[int, list[Ints]] = {}
+    rooms = 0  # bit r is set if rows with room r exist
+    rows_used = position = 0
+
+    def keep(rows: Ints, room: int) -> None:
+        nonlocal rooms
+        if room and rows.size:
+            with_room.setdefault(room, []).append(rows)
+            rooms |= 1 << room
+
+    for length, count in zip(sizes[::-1].tolist(), counts[::-1].tolist(), strict=True):
+        left = count
+        while left:
+            if enough := rooms >> length:
+                room = length + (enough & -enough).bit_length() - 1
+                rows = with_room[room].pop()
+                if not with_room[room]:
+                    rooms ^= 1 << room
+            else:
+                room = capacity
+                rows = np.arange(rows_used, rows_used - (-left // (capacity // length)))
+                rows_used += rows.size
+            # The row that was best for one piece stays the best for the next of the same length while it has room.
+            fit = room // length
+            filled = min(left // fit, rows.size)
+            taken = filled * fit
+            row_of[order[position : position + taken]] = np.repeat(rows[:filled], fit)
+            keep(rows[:filled], room - fit * length)
+            rows = rows[filled:]
+            if 0 < left - taken < fit and rows.size:
+                rest = left - taken
+                row_of[order[position + taken : position + left]] = rows[0]
+                keep(rows[:1], room - rest * length)
+                rows, taken = rows[1:], left
+            keep(rows, room)
+            left -= taken
+            position += taken
+    return row_of
+
+
+def fill_rows(tokens: Tokens, pieces: Pieces, row_of: Ints, context: int) -> Iterator[tuple[Tokens, Any]]:
+    """Yield `input_ids` (uint16) and `document` (int32), both [some rows, context], in the order of the rows.
+
+    Within a row the pieces follow the order of the input.
+    """
+    order = np.argsort(row_of, kind="stable")
+    rows = int(row_of.max()) + 1
+    bounds = np.searchsorted(row_of[order], np.arange(rows + 1)).tolist()
+    starts, lengths = pieces.starts[order].tolist(), pieces.lengths[order].tolist()
+    at_once = max(1, POSITIONS_AT_ONCE // context)
+    for first in range(0, rows, at_once):
+        last = min(rows, first + at_once)
+        input_ids = np.full((last - first, context), PAD, dtype=np.uint16)
+        document = np.full((last - first, context), PADDING_DOCUMENT, dtype=np.int32)
+        for row in range(first, last):
+            offset = 0
+            for index, piece in enumerate(range(bounds[row], bounds[row + 1])):
+                end = offset + lengths[piece]
+                input_ids[row - first, offset:end] = tokens[starts[piece] : starts[piece] + lengths[piece]]
+                document[row - first, offset:end] = index
+                offset = end
+        yield input_ids, document
+
+
+def write_rows(batches: Iterator[tuple[Tokens, Any]], rows: int, context: int, output: Path) -> str:
+    """Write rows as a folder for `datasets.load_from_disk`, the same bytes for the same rows.
+
+    Returns the SHA-256 of the Arrow file; its beginning is the dataset's fingerprint, which the library would
+    otherwise draw at random.
+    """
+    features = datasets.Features(
+        input_ids=datasets.List(datasets.Value("uint16"), length=context),
+        document=datasets.List(datasets.Value("int32"), length=context),
+    )
+    schema = features.arrow_schema
+    with (
+        files.atomic_path(output / ARROW_FILE) as path,
+        pa.OSFile(str(path), "wb") as sink,
+        pa.ipc.new_stream(sink, schema) as stream,
+    ):
+        for columns in commands.progress(batches, -(-rows // max(1, POSITIONS_AT_ONCE // context)), "row batches"):
+            arrays = [
+                pa.FixedSizeListArray.from_arrays(pa.array(column.ravel()), type=field.type)
+                for column, field in zip(columns, schema, strict=True)
+            ]
+            stream.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    digest = files.sha256_file(output / ARROW_FILE)
+    files.write_json(
+        output / "dataset_info.json",
+        {"citation": "", "description": "", "features": features.to_dict(), "homepage": "", "license": ""},
+    )
+    files.write_json(
+        output / "state.json",
+        {
+            "_data_files": [{"filename": ARROW_FILE}],
+            "_fingerprint": digest[:16],
+            "_format_columns": None,
+            "_format_kwargs": {},
+            "_format_type": None,
+            "_output_all_columns": False,
+            "_split": None,
+        },
+    )
+    return digest
+
+
+def pack_files(inputs: list[Path], settings: PackTokens, output: Path) -> dict[str, Any]:
+    """Pack the documents of `inputs` (unit shards, or JSONL for kind `text`) into rows under `output`.
+
+    Returns the manifest, which is written there too. The tokens wait in an unnamed file beside the output, so that
+    memory holds the documents' positions (about 60 bytes each) and not their tokens. Raises InputError if a file
+    cannot be read, a unit is outside the vocabulary, or there is no document at all.
+    """
+    read = read_units if settings.kind == "units" else read_text
+    context = settings.context
+    output.mkdir(parents=True, exist_ok=True)
+    all_lengths = []
+    empty = 0
+    with tempfile.TemporaryFile(dir=output) as stream:
+        for path in commands.progress(inputs, len(inputs), "files read"):
+            for block in read(path):
+                tokens, lengths = to_tokens(block, settings.vocabulary)
+                stream.write(tokens.tobytes())
+                all_lengths.append(lengths)
+                empty += len(block.ids) - lengths.size
+        stream.flush()
+        lengths = np.concatenate(all_lengths) if all_lengths else np.empty(0, dtype=np.int64)
+        if not lengths.size:
+            raise InputError(f"no documents in {', '.join(str(path) for path in inputs)}; nothing to pack")
+        pieces = cut(lengths, context)
+        row_of = best_fit_decreasing(pieces.lengths, context)
+        rows = int(row_of.max()) + 1
+        row_of = np.random.default_rng(settings.seed).permutation(rows)[row_of]
+        everything = np.asarray(np.memmap(stream, dtype=np.uint16, mode="r"))
+        digest = write_rows(fill_rows(everything, pieces, row_of, context), rows, context, output)
+    manifest = {
+        "kind": settings.kind,
+        "context": context,
+        "vocabulary": settings.vocabulary,
+        "rows": rows,
+        "tokens": int(lengths.sum()),
+        "documents": int(lengths.size),
+        "empty_documents": empty,
+        "cut_documents": int((lengths > context).sum()),
+        "fill": round(float(lengths.sum()) / (rows * context), 6),
+        "sha256": digest,
+        "inputs": [{"file": fingerprint_name(path), "sha256": files.sha256_file(path)} for path in inputs],
+        "settings": settings.model_dump(),
+        "versions": {name: version(name) for name in ("datasets", "numpy", "pyarrow")},
+    }
+    files.write_json(output / "manifest.json", manifest)
+    return manifest

@@ -1,0 +1,395 @@
+"""From a recipe to the files and settings of each job: all that the rules ask while Snakemake parses them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from slamflow.code_digest import code_digest
+from slamflow.commands import describe_errors
+from slamflow.errors import InputError
+from slamflow.settings.assets import Asset
+from slamflow.settings.base import Settings
+from slamflow.settings.corpora import SynthesizeStories, WriteStories
+from slamflow.settings.evaluation import BuildBenchmark
+from slamflow.settings.packing import PackTokens
+from slamflow.settings.recipe import RESERVED_MODELS, Recipe
+from slamflow.settings.units import ExtractUnits
+from slamflow.sharding import shard_names
+from slamflow.stories.sources import items_digest
+from slamflow.strict_yaml import load_yaml
+
+SPECIAL_TOKENS = 2  # PAD, and BOS which is EOS too
+MODEL_FILES = ("config.json", "model.safetensors")
+ROW_FILES = ("data-00000-of-00001.arrow", "dataset_info.json", "state.json", "manifest.json")
+
+
+def load_recipe(config: dict[str, Any], config_files: list[str]) -> Recipe:
+    """Check a merged configuration. Raises InputError with one line a problem, each naming its key."""
+    for path in config_files:
+        load_yaml(path)
+    try:
+        return Recipe.model_validate(config)
+    except ValidationError as error:
+        named = ", ".join(config_files) or "--config"
+        raise InputError(f"in the configuration ({named}):\n{describe_errors(error)}") from None
+
+
+def load_assets(path: Path, further: dict[str, Asset]) -> dict[str, Asset]:
+    """The table of assets, and what a recipe adds to it."""
+    try:
+        shipped = TypeAdapter(dict[str, Asset]).validate_python(load_yaml(path))
+    except ValidationError as error:
+        raise InputError(f"in {path}:\n{describe_errors(error)}") from None
+    return {**shipped, **further}
+
+
+def one_of(names: Any) -> str:
+    """A wildcard constraint that admits these names only."""
+    return "|".join(re.escape(name) for name in names) or "(?!)"
+
+
+class Plan:
+    """The jobs of one recipe. Paths begin with <results> or <resources>, which Snakemake fills in."""
+
+    def __init__(self, recipe: Recipe, assets: dict[str, Asset], scripts: Path) -> None:
+        self.recipe = recipe
+        self.assets = assets
+        self.scripts = scripts
+        self.check_assets()
+
+    def check_assets(self) -> None:
+        """Raises InputError for a model or codebook that is neither an asset nor something on disk."""
+        problems = []
+        for name, encoder in self.recipe.encoders.items():
+            if encoder.model is not None:
+                problems += self._asset_problem(f"encoders.{name}.model", encoder.model)
+        for name, model in self.recipe.models.items():
+            if model.init != "scratch" and model.init not in self.recipe.models:
+                problems += self._asset_problem(f"models.{name}.init", str(model.init))
+        if problems:
+            raise InputError("in the configuration:\n" + "\n".join(problems))
+
+    def _asset_problem(self, key: str, value: str) -> list[str]:
+        if value in self.assets or Path(value, MODEL_FILES[0]).is_file():
+            return []
+        return [
+            f"{key}: {value!r} is neither an asset ({', '.join(self.assets)}) nor a folder with a transformers "
+            f"model ({Path(value, MODEL_FILES[0])} is missing)"
+        ]
+
+    # Commands
+
+    def command(self, name: str) -> Callable[..., str]:
+        """A params function with the command line that runs workflow_scripts/<name>.py.
+
+        It asks for `output`, so that Snakemake takes it for derived: the place of a checkout is no reason to rerun.
+        """
+        path = self.scripts / f"{name}.py"
+        try:
+            shown = path.relative_to(Path.cwd())
+        except ValueError:
+            shown = path
+        text = f"python {shlex.quote(str(shown))}"
+        return lambda wildcards, output: text
+
+    def torchrun(self, name: str) -> Callable[..., str]:
+        """Like `command`, for a command that torchrun launches."""
+        plain = self.command(name)
+        return lambda wildcards, output: plain(wildcards, output).replace(
+            "python ", "torchrun --standalone --nproc_per_node=1 ", 1
+        )
+
+    def code(self, name: str) -> str:
+        """Digest of the code of workflow_scripts/<name>.py."""
+        return code_digest(self.scripts / f"{name}.py")
+
+    # Assets
+
+    def asset_file(self, wildcards: Any) -> str:
+        """Settings of one fetch_asset job."""
+        return _json(self.assets[wildcards.asset].files[wildcards.file])
+
+    def asset_files(self, name: str) -> list[str]:
+        """All files of an asset."""
+        return [f"<resources>/assets/{name}/{file}" for file in self.assets[name].files]
+
+    def converted_assets(self) -> list[str]:
+        """Assets that convert_asset makes into transformers folders."""
+        return [name for name, asset in self.assets.items() if asset.convert]
+
+    def model_folder_files(self, name: str | None) -> list[str]:
+        """The files of a transformers model: a converted asset, a plain asset or a folder; none for None."""
+        if name is None:
+            return []
+        if name not in self.assets:
+            return [f"{name}/{file}" for file in MODEL_FILES]
+        if self.assets[name].convert:
+            return [f"<resources>/models/{name}/{file}" for file in MODEL_FILES]
+        return self.asset_files(name)
+
+    def given_file(self, reference: str | None) -> list[str]:
+        """A file that a setting names as asset:NAME/FILE or as a path; none for None."""
+        if reference is None:
+            return []
+        if not reference.startswith("asset:"):
+            return [reference]
+        name, _, file = reference.removeprefix("asset:").partition("/")
+        if name not in self.assets or file not in self.assets[name].files:
+            raise InputError(f"{reference}: no such file among the assets")
+        return [f"<resources>/assets/{name}/{file}"]
+
+    # Corpora
+
+    def shards(self, reference: str) -> list[str]:
+        """The shard names of corpus/split."""
+        corpus, split = reference.split("/")
+        return shard_names(self.recipe.corpora[corpus].splits[split].shards)  # type: ignore[index]
+
+    def text(self, reference: str) -> list[str]:
+        """The story files of corpus/split."""
+        return [f"<results>/text/{reference}/{shard}.jsonl" for shard in self.shards(reference)]
+
+    def audio(self, references: list[str]) -> list[str]:
+        """The speech shards of several corpus/split."""
+        return [f"<results>/audio/{reference}/{shard}.parquet" for reference in references for shard in self.shards(reference)]
+
+    def units(self, encoder: str, references: list[str], suffix: str = ".parquet") -> list[str]:
+        """The unit shards (or their manifests) of several corpus/split."""
+        return [
+            f"<results>/units/{encoder}/{reference}/{shard}{suffix}"
+            for reference in references
+            for shard in self.shards(reference)
+        ]
+
+    def write_stories(self, wildcards: Any) -> str:
+        """Settings of one write_stories job."""
+        return _json(self._write_stories(wildcards))
+
+    def _write_stories(self, wildcards: Any) -> WriteStories:
+        corpus = self.recipe.corpora[wildcards.corpus]
+        return WriteStories(
+            text=corpus.text,
+            corpus=wildcards.corpus,
+            split=wildcards.split,
+            stories=corpus.splits[wildcards.split].stories,
+            shard=wildcards.shard,
+        )
+
+    def story_source(self, wildcards: Any) -> list[str]:
+        """The text file of a story corpus, if it has one."""
+        return self.given_file(self.recipe.corpora[wildcards.corpus].text.path)
+
+    def story_items(self, wildcards: Any) -> str:
+        """Digest of the stories in one shard: what makes a new story in the user's file rerun that shard alone.
+
+        A downloaded file is pinned already, so its stories are not read here.
+        """
+        path = self.recipe.corpora[wildcards.corpus].text.path
+        if path is not None and path.startswith("asset:"):
+            return path
+        if path is not None and not Path(path).is_file():
+            raise InputError(f"corpora.{wildcards.corpus}.text.path: {path}: no such file")
+        return items_digest(self._write_stories(wildcards), Path(path) if path else None)
+
+    def synthesize_stories(self, wildcards: Any) -> str:
+        """Settings of one synthesize_stories job."""
+        speech = self.recipe.corpora[wildcards.corpus].speech
+        return _json(SynthesizeStories(speech=speech, corpus=wildcards.corpus, split=wildcards.split))
+
+    # Units
+
+    def encoder(self, wildcards: Any) -> str:
+        """Settings of one fit_units job."""
+        return _json(self.recipe.encoders[wildcards.encoder])
+
+    def encoder_model(self, wildcards: Any) -> list[str]:
+        """The files of an encoder's model."""
+        return self.model_folder_files(self.recipe.encoders[wildcards.encoder].model)
+
+    def fitting_audio(self, wildcards: Any) -> list[str]:
+        """The speech that a codebook is fitted on; none for a given one."""
+        fit = self.recipe.encoders[wildcards.encoder].fit
+        return self.audio(fit.corpora) if fit else []
+
+    def given_codebook(self, wildcards: Any) -> list[str]:
+        """The codebook that is given instead of fitted."""
+        return self.given_file(self.recipe.encoders[wildcards.encoder].codebook)
+
+    def extract_units(self, wildcards: Any) -> str:
+        """Settings of one extract_units job; how the codebook came to be is the codebook's own matter."""
+        encoder = self.recipe.encoders[wildcards.encoder].model_copy(update={"fit": None, "codebook": None})
+        return _json(ExtractUnits(encoder=encoder, corpus=wildcards.corpus, split=wildcards.split))
+
+    def vocabulary(self, dataset: str) -> int:
+        """Number of tokens of a dataset: its units or bytes, and the special tokens."""
+        name = self.recipe.datasets[dataset].encoder
+        if name == "text":
+            return 256 + SPECIAL_TOKENS
+        return self.recipe.encoders[name].clusters + SPECIAL_TOKENS
+
+    # Rows
+
+    def parts(self, dataset: str) -> dict[str, list[str]]:
+        """The parts of a dataset and the corpora in each: train, and one per validation corpus."""
+        settings = self.recipe.datasets[dataset]
+        validation = {f"validation.{reference.replace('/', '.')}": [reference] for reference in settings.validation}
+        return {"train": settings.train, **validation}
+
+    def packing_inputs(self, wildcards: Any) -> list[str]:
+        """The unit shards, or story files, that one part of a dataset is packed from."""
+        encoder = self.recipe.datasets[wildcards.dataset].encoder
+        references = self.parts(wildcards.dataset)[wildcards.part]
+        if encoder == "text":
+            return [path for reference in references for path in self.text(reference)]
+        return self.units(encoder, references)
+
+    def pack_tokens(self, wildcards: Any) -> str:
+        """Settings of one pack_tokens job."""
+        dataset = self.recipe.datasets[wildcards.dataset]
+        kind = "text" if dataset.encoder == "text" else "units"
+        vocabulary = self.vocabulary(wildcards.dataset)
+        return _json(PackTokens(kind=kind, context=dataset.context, vocabulary=vocabulary, seed=dataset.seed))
+
+    def rows(self, dataset: str, part: str) -> list[str]:
+        """The files of one part of a dataset."""
+        return [f"<results>/rows/{dataset}/{part}/{file}" for file in ROW_FILES]
+
+    # Models
+
+    def model_settings(self, wildcards: Any) -> str:
+        """Settings of one pretrain or dpo job."""
+        return _json(self.recipe.models[wildcards.model])
+
+    def train_rows(self, wildcards: Any) -> list[str]:
+        """The rows that a model is trained on."""
+        return self.rows(self._data(wildcards), "train")
+
+    def validation_rows(self, wildcards: Any) -> list[str]:
+        """The rows of all validation corpora of a model."""
+        data = self._data(wildcards)
+        return [path for part in self.parts(data) if part != "train" for path in self.rows(data, part)]
+
+    def codebook_manifest(self, wildcards: Any) -> list[str]:
+        """The manifest of the codebook whose units a model speaks; none for a text model."""
+        encoder = self.recipe.datasets[self._data(wildcards)].encoder
+        return [] if encoder == "text" else [f"<results>/units/{encoder}/codebook.json"]
+
+    def parent_model(self, wildcards: Any) -> list[str]:
+        """The files of the model that a model starts from; none from scratch."""
+        init = self.recipe.models[wildcards.model].init
+        if init == "scratch":
+            return []
+        if init in self.recipe.models:
+            return [f"<results>/models/{self.recipe.recipe}/{init}/{file}" for file in MODEL_FILES]
+        return self.model_folder_files(init)
+
+    def _data(self, wildcards: Any) -> str:
+        return str(self.recipe.models[wildcards.model].data)
+
+    # Targets
+
+    def used_units(self) -> list[tuple[str, str]]:
+        """All (encoder, corpus/split) that datasets and benchmarks need, each once."""
+        used = [
+            (dataset.encoder, reference)
+            for dataset in self.recipe.datasets.values()
+            if dataset.encoder != "text"
+            for reference in dataset.train + dataset.validation
+        ]
+        used += [
+            (benchmark.encoder, f"{benchmark.corpus}/{part}")
+            for benchmark in self.recipe.benchmarks.values()
+            for part in ("dev", "test")
+        ]
+        return list(dict.fromkeys(used))
+
+    def all_units(self, suffix: str = ".parquet") -> list[str]:
+        """The unit shards (or manifests) of the whole recipe."""
+        return [path for encoder, reference in self.used_units() for path in self.units(encoder, [reference], suffix)]
+
+    def all_rows(self) -> list[str]:
+        """The token rows of the whole recipe."""
+        return [path for name in self.recipe.datasets for part in self.parts(name) for path in self.rows(name, part)]
+
+    def all_models(self, file: str = MODEL_FILES[1]) -> list[str]:
+        """One file of each model of the recipe."""
+        return [f"<results>/models/{self.recipe.recipe}/{model}/{file}" for model in self.recipe.models]
+
+    def codebook_manifests(self) -> list[str]:
+        """The manifests of all codebooks in use."""
+        return [f"<results>/units/{encoder}/codebook.json" for encoder in dict(self.used_units())]
+
+    def summary_settings(self) -> str:
+        """The whole recipe, for its summary."""
+        return self.recipe.model_dump_json()
+
+    # Evaluation
+
+    def evaluation(self, _wildcards: Any) -> str:
+        """How scores are computed."""
+        return _json(self.recipe.evaluation)
+
+    def scored_model(self, wildcards: Any) -> list[str]:
+        """The files of a model that is scored."""
+        return [f"<results>/models/{self.recipe.recipe}/{wildcards.model}/{file}" for file in MODEL_FILES]
+
+    def speech_models(self) -> list[str]:
+        """Models of units, which benchmarks can score."""
+        return [name for name, model in self.recipe.models.items() if self.recipe.datasets[str(model.data)].encoder != "text"]
+
+    def scored(self) -> list[tuple[str, str, str]]:
+        """All (model, benchmark, part) with a score, trivial baselines among the models."""
+        return [
+            (model, benchmark, part)
+            for benchmark, settings in self.recipe.benchmarks.items()
+            for model in [*self.models_of(settings.encoder), *RESERVED_MODELS]
+            for part in ("dev", "test")
+        ]
+
+    def models_of(self, encoder: str) -> list[str]:
+        """The models that speak the units of an encoder."""
+        return [m for m in self.speech_models() if self.recipe.datasets[str(self.recipe.models[m].data)].encoder == encoder]
+
+    def score_files(self, suffix: str) -> list[str]:
+        """The files of all scores: suffix .json or .pairs.parquet."""
+        root = f"<results>/scores/{self.recipe.recipe}"
+        return [f"{root}/{model}/{benchmark}.{part}{suffix}" for model, benchmark, part in self.scored()]
+
+    def benchmark_settings(self, wildcards: Any) -> str:
+        """Settings of one build_benchmark job."""
+        benchmark = self.recipe.benchmarks[wildcards.benchmark]
+        return _json(
+            BuildBenchmark(benchmark=wildcards.benchmark, kind=benchmark.kind, part=wildcards.part, seed=benchmark.seed)
+        )
+
+    def benchmark_text(self, wildcards: Any) -> list[str]:
+        """The stories that one part of a benchmark is built from."""
+        return self.text(f"{self.recipe.benchmarks[wildcards.benchmark].corpus}/{wildcards.part}")
+
+    def benchmark_units(self, wildcards: Any) -> list[str]:
+        """The unit shards that one part of a benchmark is built from."""
+        benchmark = self.recipe.benchmarks[wildcards.benchmark]
+        return self.units(wildcards.encoder, [f"{benchmark.corpus}/{wildcards.part}"])
+
+    def benchmark_items(self, wildcards: Any) -> dict[str, str]:
+        """The items of one part of a benchmark, and their manifest."""
+        encoder = self.recipe.benchmarks[wildcards.benchmark].encoder
+        stem = f"<results>/evaluation/{encoder}/{wildcards.benchmark}/{wildcards.part}"
+        return {"items": f"{stem}.parquet", "manifest": f"{stem}.json"}
+
+    def baseline_units(self, wildcards: Any) -> list[str]:
+        """The units that trivial baselines are fitted on: those that the first model of the encoder is trained on."""
+        encoder = self.recipe.benchmarks[wildcards.benchmark].encoder
+        dataset = next(d for d in self.recipe.datasets.values() if d.encoder == encoder)
+        return self.units(encoder, dataset.train)
+
+
+def _json(settings: Settings) -> str:
+    """Settings as the one JSON argument of a command; keys at their defaults stay, so that the log shows them."""
+    return settings.model_dump_json()

@@ -1,0 +1,1 @@
+"""Stories: written by a grammar, or read from a file."""

@@ -1,0 +1,322 @@
+"""A grammar of short stories in simple English, in the manner of TinyStories (Eldan and Li, 2023, arXiv:2305.07759).
+
+A story has a hero, an object and an event, and an ending that repeats what the story said. For benchmarks, an
+ending can be told with one wrong detail: another object, place, animal, person, feeling or event than the story's,
+drawn from the same pool in the same way, so that only the story tells which one is right.
+
+Splits are disjoint in (hero, object, event). Wrong endings stay inside the split's own combinations: otherwise a
+model that knows the training combinations by heart would prefer the wrong ones.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from slamflow.sharding import stable_hash
+from slamflow.stories.vocabulary import ADJECTIVES, BOYS, GIRLS, NAMES, NOUNS, OBJECTS, POOLS, USES, VERBS
+
+__all__ = ["ADJECTIVES", "NAMES", "NOUNS", "OBJECTS", "SHAPES", "VERBS", "Shape", "combination_split", "write_stories"]
+
+WITH_WRONG_DETAIL = ("dev", "test", "preference")
+HELD_OUT_SHARE = 0.2
+"""Share of the dev and test stories that have the held-out shape."""
+SPLIT_SHARES = (("train", 64), ("validation", 6), ("dev", 10), ("test", 10), ("preference", 10))
+"""Per cent of the combinations. The split `text` has those of `train`."""
+DETAILS = ("hero", "object", "event", *(pool for pool in ("place", "animal", "helper", "need", "upset", "tool")))
+"""Slots that an ending may get wrong."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One way for a story to go. Templates name their slots in braces; `tell` is the event as the story tells it."""
+
+    name: str
+    events: dict[str, str]
+    """The event as an ending names it, and as the story tells it."""
+    sentences: tuple[tuple[str, ...], ...]
+    """The prompt: for each sentence, the ways to say it."""
+    endings: tuple[str, ...]
+    """Ways to end. Every detail in them was said in the prompt."""
+    held_out: bool = False
+    """Whether only dev and test have it."""
+
+
+def _same(*events: str) -> dict[str, str]:
+    return {event: event for event in events}
+
+
+SHAPES = (
+    Shape(
+        "lost",
+        _same("lost", "dropped", "forgot", "left"),
+        (
+            ("{hero} had a {look} {colour} {object}.", "{hero} loved {his} {colour} {object}."),
+            ("One {weather} day {he} {tell} the {object} {place}.", "One {weather} {time} {he} {tell} it {place}."),
+            ("{He} looked everywhere and felt very {upset}.", "{He} searched for hours and was so {upset}."),
+            ("Then a {kind} {animal} found the {object} {spot}.", "But a {kind} {animal} saw it {spot}."),
+        ),
+        (
+            "{hero} thanked the {animal} and {used} the {object} {place}.",
+            "The {animal} brought the {object} back, and {hero} was not {upset} any more.",
+            "{hero} hugged the {animal} and took the {object} home.",
+        ),
+    ),
+    Shape(
+        "wanted",
+        _same("picked apples", "swept the floor", "washed windows", "fed the hens"),
+        (
+            ("{hero} wanted to {use} a {object} {place}.", "{hero} wished to {use} a {look} {object} {place}."),
+            ("But {he} had no money to buy a {object}.", "{He} saw one in a shop, but {he} had no money."),
+            ("So {he} {tell} for the {helper} all {time}.", "All {time} {he} {tell} for the {helper}."),
+            ("The {helper} gave {him} {number} shiny coins.", "For this the {helper} paid {number} coins."),
+        ),
+        (
+            "{hero} bought the {object} and {used} it {place}.",
+            "{hero} thanked the {helper} and {used} the {object} {place}.",
+            "Because {hero} {event}, the {helper} helped {him} buy the {object}.",
+        ),
+    ),
+    Shape(
+        "shared",
+        _same("asked for a turn", "began to cry", "watched", "sat alone"),
+        (
+            ("{hero} {used} a {colour} {object} {place}.", "One {weather} day {hero} {used} a {object} {place}."),
+            ("A {need} {animal} had no {object} and {tell}.", "A {need} {animal} came along and {tell}."),
+            ("At first {hero} did not want to share.", "At first {hero} said no and looked away."),
+            ("Then {he} saw how {need} the {animal} was.", "But then {he} felt sorry for the {need} {animal}."),
+        ),
+        (
+            "{hero} shared the {object}, and the {animal} was not {need} any more.",
+            "So {hero} and the {animal} {used} the {object} together {place}.",
+            "{hero} gave the {object} to the {animal} because it was {need}.",
+        ),
+    ),
+    Shape(
+        "afraid",
+        {
+            "noise": "heard a loud noise",
+            "shadow": "saw a tall shadow",
+            "growl": "heard a deep growl",
+            "storm": "saw a dark storm",
+        },
+        (
+            ("One night {hero} went to {use} {his} {object} {place}.", "One night {hero} took a {object} and hid {place}."),
+            ("{He} {tell} and was very {upset}.", "Suddenly {he} {tell} and felt {upset}."),
+            ("{He} held the {colour} {object} and waited.", "{He} put down the {object} and called for help."),
+            ("But it was only a {little} {animal}.", "Then a {little} {animal} came out and waved."),
+        ),
+        (
+            "{hero} laughed about the {event} and showed the {animal} the {object}.",
+            "{hero} was not {upset} any more and gave the {animal} the {object}.",
+            "{hero} and the {animal} forgot the {event} and {used} the {object} {place}.",
+        ),
+    ),
+    Shape(
+        "fixed",
+        _same("broke", "cracked", "bent", "snapped"),
+        (
+            ("{hero} {used} a {look} {object} {place}.", "{hero} and a friend {used} a {colour} {object} {place}."),
+            ("The {object} hit a {barrier} and {tell}.", "Then the {object} fell off a {barrier} and {tell}."),
+            ("{hero} was so {upset} that {he} cried.", "{hero} felt {upset} and sat down."),
+            ("The {helper} came to help with some {tool}.", "The {helper} had some {tool} at home."),
+        ),
+        (
+            "The {helper} fixed the {object} with the {tool}, and {hero} smiled.",
+            "{hero} thanked the {helper} and {used} the {object} again {place}.",
+            "With the {tool} they fixed the {object}, and {hero} was not {upset} any more.",
+        ),
+    ),
+    Shape(
+        "rescued",
+        {
+            "mud": "stuck in the mud",
+            "hole": "down in a hole",
+            "tree": "high up in a tree",
+            "net": "caught in a net",
+        },
+        (
+            ("{hero} took {his} {colour} {object} and walked {place}.", "{hero} {used} a {look} {object} {place}."),
+            ("There {he} saw a {little} {animal} {tell}.", "Then {he} heard a {little} {animal} {tell}."),
+            ("The {animal} was {need} and could not get out.", "The poor {animal} felt {need} and cried."),
+            ("{hero} dropped the {object} and ran to help.", "{He} put down the {object} and did not wait."),
+        ),
+        (
+            "{hero} saved the {animal} from the {event} and showed it the {object}.",
+            "Out of the {event} came the {animal}, and {hero} {used} the {object}.",
+            "The {animal} was not {need} any more and {used} the {object} with {hero}.",
+        ),
+    ),
+    Shape(
+        "gift",
+        _same("picnic", "party", "birthday", "dance"),
+        (
+            ("The {helper} had a big {tell} {place}.", "It was the {tell} of the {helper} {place}."),
+            ("{hero} made a {colour} {object} out of {material}.", "{hero} made a {object} of {colour} {material}."),
+            ("{He} worked hard all {time} and was {upset}.", "{He} worked for {number} hours and felt {upset}."),
+            ("Then {he} carried the {object} to the {tell}.", "{He} hid the {object} in a box and ran to the {tell}."),
+        ),
+        (
+            "The {helper} loved the {object} and {used} it {place}.",
+            "The {helper} {used} the {object} at the {event} and hugged {hero}.",
+            "Everyone at the {event} cheered, and {hero} was not {upset} any more.",
+        ),
+    ),
+    Shape(
+        "returned",
+        _same("kept it", "hid it", "took it home", "painted it"),
+        (
+            ("{hero} found a {colour} {object} {place}.", "One {weather} {time} {hero} found a {object} {place}."),
+            ("It looked so {look} that {he} {tell}.", "{He} did not ask and {tell}."),
+            ("Then {he} met the {helper}, who was very {upset}.", "The next day the {helper} came and looked {upset}."),
+            ("The {helper} had lost a {object}.", "The {object} belonged to the {helper}."),
+        ),
+        (
+            "{hero} gave the {object} back, and the {helper} was not {upset} any more.",
+            "{hero} said sorry to the {helper} and brought the {object} back.",
+            "The {helper} thanked {hero} and {used} the {object} {place}.",
+        ),
+    ),
+    Shape(
+        "learned",
+        _same("fell down", "gave up", "got lost", "made a mess"),
+        (
+            ("{hero} could not {use} the {colour} {object}.", "{hero} did not know how to {use} a {object}."),
+            ("{He} tried {number} times and {tell}.", "All {time} {he} tried, but {he} {tell}."),
+            ("A {kind} {animal} watched {him} {place}.", "Then a {kind} {animal} came to see {him} {place}."),
+            ("The {animal} showed {hero} what to do.", "{He} was {upset}, but the {animal} helped {him}."),
+        ),
+        (
+            "At last {hero} {used} the {object}, and the {animal} cheered.",
+            "{hero} and the {animal} {used} the {object} together {place}.",
+            "{hero} never {event} again and {used} the {object} {place}.",
+        ),
+    ),
+    Shape(
+        "tricked",
+        _same("hid", "buried", "stole", "rolled away"),
+        (
+            ("{hero} {used} a {look} {object} {place}.", "{hero} had a {colour} {object} {place}."),
+            ("A {little} {animal} came and {tell} the {object}.", "Then a {need} {animal} {tell} the {object} {spot}."),
+            ("{hero} was {upset} and looked everywhere.", "{hero} felt very {upset} and cried."),
+            ("The {animal} said sorry to {hero}.", "Then the {animal} felt sorry and came back."),
+        ),
+        (
+            "The {animal} brought the {object} back, and {hero} was not {upset} any more.",
+            "So {hero} and the {animal} {used} the {object} together {place}.",
+            "{hero} laughed and showed the {animal} how to {use} the {object}.",
+        ),
+        held_out=True,
+    ),
+)
+
+
+@lru_cache(maxsize=None)
+def combination_split(hero: str, object_: str, event: str, held_out: bool = False) -> str:
+    """The split that (hero, object, event) belongs to; for a held-out shape's event, dev or test.
+
+    It depends on nothing else: corpora with other seeds have the same splits.
+    """
+    value = stable_hash(f"{hero} {object_} {event}")
+    if held_out:
+        return ("dev", "test")[value % 2]
+    value %= 100
+    for split, share in SPLIT_SHARES:
+        if value < share:
+            return split
+        value -= share
+    raise AssertionError("the shares make 100")
+
+
+def write_stories(seed: int, split: str, count: int) -> Iterator[dict[str, str | None]]:
+    """Yield the first `count` story records of `split`, all with different texts.
+
+    Each record has `id`, `split`, `shape`, `hero`, `object`, `event`, `text`, `prompt`, `ending` and `wrong_detail`
+    (None unless the split is dev, test or preference). Asking for more stories changes none of the earlier ones.
+    """
+    seen: set[str] = set()
+    for index in range(count):
+        rng = random.Random(stable_hash(f"{seed} {split} {index}"))
+        while True:
+            record = _write_story(rng, split)
+            text = record["text"]
+            assert text is not None
+            if text not in seen:
+                break
+        seen.add(text)
+        yield {"id": f"{split}-{index:06d}", **record}
+
+
+def _write_story(rng: random.Random, split: str) -> dict[str, str | None]:
+    held_out = split in ("dev", "test") and rng.random() < HELD_OUT_SHARE
+    shape = rng.choice([shape for shape in SHAPES if shape.held_out == held_out])
+    combinations = "train" if split == "text" else split
+    while True:
+        hero, object_, event = rng.choice(NAMES), rng.choice(OBJECTS), rng.choice(list(shape.events))
+        if combination_split(hero, object_, event, shape.held_out) == combinations:
+            break
+    choices = {"hero": hero, "object": object_, "event": event}
+    choices.update((name, rng.choice(pool)) for name, pool in POOLS.items())
+    slots = _slots(shape, choices)
+    prompt = " ".join(rng.choice(ways).format_map(slots) for ways in shape.sentences)
+    template = rng.choice(shape.endings)
+    ending = template.format_map(slots)
+    wrong = _wrong_detail(rng, shape, choices, template, combinations) if split in WITH_WRONG_DETAIL else None
+    return {
+        "split": split,
+        "shape": shape.name,
+        "hero": hero,
+        "object": object_,
+        "event": event,
+        "text": f"{prompt} {ending}",
+        "prompt": prompt,
+        "ending": ending,
+        "wrong_detail": wrong,
+    }
+
+
+def _slots(shape: Shape, choices: dict[str, str]) -> dict[str, str]:
+    """All words that a template may ask for, from the choices made."""
+    girl = choices["hero"] in GIRLS
+    use, used = USES[choices["object"]]
+    return {
+        **choices,
+        "tell": shape.events[choices["event"]],
+        "use": use,
+        "used": used,
+        "he": "she" if girl else "he",
+        "He": "She" if girl else "He",
+        "his": "her" if girl else "his",
+        "him": "her" if girl else "him",
+    }
+
+
+def _wrong_detail(
+    rng: random.Random, shape: Shape, choices: dict[str, str], template: str, combinations: str
+) -> str:
+    """The ending with one detail changed, to one that another story of this split may have."""
+    details = [detail for detail in DETAILS if f"{{{detail}}}" in template]
+    for detail in rng.sample(details, len(details)):
+        options = []
+        for value in _alternatives(shape, detail, choices[detail]):
+            changed = {**choices, detail: value}
+            combination = (changed["hero"], changed["object"], changed["event"])
+            if combination_split(*combination, shape.held_out) == combinations:
+                options.append(changed)
+        if options:
+            return template.format_map(_slots(shape, rng.choice(options)))
+    raise AssertionError(f"no detail to change in {template!r}: every ending names one beside hero, object and event")
+
+
+def _alternatives(shape: Shape, detail: str, value: str) -> list[str]:
+    if detail == "hero":  # of the same gender, so that pronouns stay right
+        pool = GIRLS if value in GIRLS else BOYS
+    elif detail == "object":
+        pool = OBJECTS
+    elif detail == "event":
+        pool = tuple(shape.events)
+    else:
+        pool = POOLS[detail]
+    return [other for other in pool if other != value]
