@@ -35,9 +35,9 @@ check: .venv/ready-dev ## formatting, lint, types
 lock: ## write the transitive pins of requirements*.in
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet --requirement requirements.in
-	(head -n 1 requirements.in; .venv-lock/bin/pip freeze) > requirements.txt
+	(head -n 1 requirements.in; .venv-lock/bin/pip freeze | sed 's/+cpu$$//') > requirements.txt
 	.venv-lock/bin/pip install --quiet --requirement requirements-dev.in
-	(echo '-r requirements.txt'; .venv-lock/bin/pip freeze | grep -vxFf requirements.txt) > requirements-dev.txt
+	(echo '-r requirements.txt'; .venv-lock/bin/pip freeze | sed 's/+cpu$$//' | grep -vxFf requirements.txt) > requirements-dev.txt
 	rm -rf .venv-lock
 
 clean: ## remove results; downloads and the environment stay

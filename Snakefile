@@ -24,9 +24,13 @@ include: "rules/report.smk"
 
 
 rule all:
-    """The whole recipe, up to its table of results."""
+    """The whole recipe, up to its table of results. What is deleted on the way is made again."""
     default_target: True
     input:
+        PLAN.all_units(),
+        PLAN.all_rows(),
+        PLAN.all_models(),
+        PLAN.score_files(".json"),
         f"<results>/summary/{RECIPE.recipe}.json",
 
 

@@ -13,15 +13,15 @@ rule fetch_asset:
     benchmark:
         "<benchmarks>/fetch_asset/{asset}/{file}.tsv"
     retries: 2
+    conda:
+        "../envs/base.yaml"
     resources:
         mem_mb=1000,
     params:
         command=PLAN.command("fetch_asset"),
         settings=PLAN.asset_file,
-    conda:
-        "../envs/base.yaml"
     shell:
-        """
+        r"""
         {params.command} \
             --settings {params.settings:q} \
             --name {wildcards.asset}/{wildcards.file} \
@@ -44,6 +44,8 @@ rule convert_asset:
         "<benchmarks>/convert_asset/{asset}.tsv"
     wildcard_constraints:
         asset=one_of(PLAN.converted_assets()),
+    conda:
+        "../envs/torch.yaml"
     resources:
         mem_mb=4000,
     params:
@@ -52,10 +54,8 @@ rule convert_asset:
         convert=lambda wildcards: ASSETS[wildcards.asset].convert,
         source=lambda wildcards, input: Path(input[0]).parent,
         target=subpath(output.config, parent=True),
-    conda:
-        "../envs/torch.yaml"
     shell:
-        """
+        r"""
         {params.command} \
             --convert {params.convert} \
             --input {params.source:q} \

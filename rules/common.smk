@@ -11,9 +11,7 @@ from slamflow.sharding import SHARD_PATTERN
 
 try:
     RECIPE = load_recipe(config, [str(path) for path in workflow.configfiles])
-    ASSETS = load_assets(
-        Path(workflow.basedir, "recipes/assets.yaml"), RECIPE.assets
-    )
+    ASSETS = load_assets(Path(workflow.basedir, "recipes/assets.yaml"), RECIPE.assets)
     PLAN = Plan(RECIPE, ASSETS, SCRIPTS)
 except InputError as error:
     raise WorkflowError(str(error))

@@ -12,7 +12,7 @@ rule build_benchmark:
         stories=PLAN.benchmark_text,
         units=PLAN.benchmark_units,
     output:
-        items="<results>/evaluation/{encoder}/{benchmark}/{part}.parquet",
+        minimal_pairs="<results>/evaluation/{encoder}/{benchmark}/{part}.parquet",
         manifest="<results>/evaluation/{encoder}/{benchmark}/{part}.json",
     log:
         "<logs>/build_benchmark/{encoder}/{benchmark}/{part}.log",
@@ -20,21 +20,21 @@ rule build_benchmark:
         "<benchmarks>/build_benchmark/{encoder}/{benchmark}/{part}.tsv"
     wildcard_constraints:
         part="dev|test",
+    conda:
+        "../envs/torch.yaml"
     resources:
         mem_mb=2000,
     params:
         command=PLAN.command("build_benchmark"),
         code=PLAN.code("build_benchmark"),
         settings=PLAN.benchmark_settings,
-    conda:
-        "../envs/torch.yaml"
     shell:
-        """
+        r"""
         {params.command} \
             --settings {params.settings:q} \
             --stories {input.stories:q} \
             --units {input.units:q} \
-            --output {output.items:q} \
+            --output {output.minimal_pairs:q} \
             --manifest {output.manifest:q} \
             2>&1 | tee {log:q}
         """
@@ -55,6 +55,8 @@ rule score_benchmark:
     wildcard_constraints:
         model=one_of(RECIPE.models),
         part="dev|test",
+    conda:
+        "../envs/torch.yaml"
     threads: 16
     resources:
         gpu=1,
@@ -64,17 +66,15 @@ rule score_benchmark:
         code=PLAN.code("score_benchmark"),
         settings=PLAN.evaluation,
         folder=lambda wildcards, input: Path(input.model[0]).parent,
-    conda:
-        "../envs/torch.yaml"
     shell:
-        """
+        r"""
         {params.command} \
             --settings {params.settings:q} \
             --benchmark {wildcards.benchmark} \
             --part {wildcards.part} \
             --model-name {wildcards.model} \
             --model {params.folder:q} \
-            --items {input.items:q} \
+            --items {input.minimal_pairs:q} \
             --manifest {input.manifest:q} \
             --output {output.score:q} \
             --pairs {output.pairs:q} \
@@ -101,22 +101,22 @@ rule score_baselines:
         "<benchmarks>/score_baselines/{recipe}/{benchmark}.{part}.tsv"
     wildcard_constraints:
         part="dev|test",
+    conda:
+        "../envs/torch.yaml"
     resources:
         mem_mb=8000,
     params:
         command=PLAN.command("score_baselines"),
         code=PLAN.code("score_baselines"),
         settings=PLAN.evaluation,
-    conda:
-        "../envs/torch.yaml"
     shell:
-        """
+        r"""
         {params.command} \
             --settings {params.settings:q} \
             --benchmark {wildcards.benchmark} \
             --part {wildcards.part} \
             --train {input.train:q} \
-            --items {input.items:q} \
+            --items {input.minimal_pairs:q} \
             --manifest {input.manifest:q} \
             --unigram {output.unigram:q} \
             --unigram-pairs {output.unigram_pairs:q} \

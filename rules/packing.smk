@@ -17,6 +17,8 @@ rule pack_tokens:
         "<logs>/pack_tokens/{dataset}/{part}.log",
     benchmark:
         "<benchmarks>/pack_tokens/{dataset}/{part}.tsv"
+    conda:
+        "../envs/torch.yaml"
     resources:
         mem_mb=8000,
     params:
@@ -24,10 +26,8 @@ rule pack_tokens:
         code=PLAN.code("pack_tokens"),
         settings=PLAN.pack_tokens,
         folder=subpath(output.rows, parent=True),
-    conda:
-        "../envs/torch.yaml"
     shell:
-        """
+        r"""
         {params.command} \
             --settings {params.settings:q} \
             --input {input:q} \

@@ -18,6 +18,8 @@ rule summarize:
         "<logs>/summarize/{recipe}.log",
     benchmark:
         "<benchmarks>/summarize/{recipe}.tsv"
+    conda:
+        "../envs/torch.yaml"
     resources:
         mem_mb=2000,
     params:
@@ -25,10 +27,8 @@ rule summarize:
         code=PLAN.code("summarize"),
         settings=PLAN.summary_settings(),
         job_costs=lambda wildcards, output: Path(output[0]).parents[1] / "job_costs",
-    conda:
-        "../envs/torch.yaml"
     shell:
-        """
+        r"""
         {params.command} \
             --settings {params.settings:q} \
             --scores {input.scores:q} \

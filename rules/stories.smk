@@ -15,19 +15,22 @@ rule write_stories:
         "<logs>/write_stories/{corpus}/{split}/{shard}.log",
     benchmark:
         "<benchmarks>/write_stories/{corpus}/{split}/{shard}.tsv"
+    conda:
+        "../envs/base.yaml"
     resources:
         mem_mb=1000,
     params:
         command=PLAN.command("write_stories"),
         code=PLAN.code("write_stories"),
-        settings=PLAN.write_stories,
+        # Asking for `output` keeps the number of stories from being a reason to rerun every shard.
+        settings=lambda wildcards, output: PLAN.write_stories(wildcards),
         # Which stories, so that a story added to a file concerns its own shard only.
-        items=PLAN.story_items,
-        source=lambda wildcards, input: f"--source {input.source}" if input.source else "",
-    conda:
-        "../envs/base.yaml"
+        stories=PLAN.story_items,
+        source=lambda wildcards, input: (
+            f"--source {input.source}" if input.source else ""
+        ),
     shell:
-        """
+        r"""
         {params.command} \
             --settings {params.settings:q} {params.source} \
             --output {output:q} \
@@ -46,16 +49,16 @@ rule synthesize_stories:
         "<logs>/synthesize_stories/{corpus}/{split}/{shard}.log",
     benchmark:
         "<benchmarks>/synthesize_stories/{corpus}/{split}/{shard}.tsv"
+    conda:
+        "../envs/speech.yaml"
     resources:
         mem_mb=2000,
     params:
         command=PLAN.command("synthesize_stories"),
         code=PLAN.code("synthesize_stories"),
         settings=PLAN.synthesize_stories,
-    conda:
-        "../envs/speech.yaml"
     shell:
-        """
+        r"""
         {params.command} \
             --settings {params.settings:q} \
             --stories {input:q} \

@@ -23,6 +23,8 @@ rule pretrain:
         "<benchmarks>/pretrain/{recipe}/{model}.tsv"
     wildcard_constraints:
         model=one_of(RECIPE.models),
+    conda:
+        "../envs/torch.yaml"
     threads: 16
     resources:
         gpu=1,
@@ -33,17 +35,19 @@ rule pretrain:
         command=PLAN.torchrun("pretrain"),
         code=PLAN.code("pretrain"),
         settings=PLAN.model_settings,
-        vocabulary=lambda wildcards: PLAN.vocabulary(RECIPE.models[wildcards.model].data),
+        vocabulary=lambda wildcards: PLAN.vocabulary(
+            RECIPE.models[wildcards.model].data
+        ),
         train=lambda wildcards, input: Path(input.train[0]).parent,
         validation=validation_flags,
-        codebook=lambda wildcards, input: f"--codebook-manifest {input.codebook}" if input.codebook else "",
+        codebook=lambda wildcards, input: (
+            f"--codebook-manifest {input.codebook}" if input.codebook else ""
+        ),
         parent=folder_flag("parent"),
         folder=subpath(output.config, parent=True),
         state=state_folder,
-    conda:
-        "../envs/torch.yaml"
     shell:
-        """
+        r"""
         {params.command} \
             --settings {params.settings:q} \
             --vocabulary {params.vocabulary} \

@@ -19,6 +19,8 @@ rule fit_units:
         "<logs>/fit_units/{encoder}.log",
     benchmark:
         "<benchmarks>/fit_units/{encoder}.tsv"
+    conda:
+        "../envs/torch.yaml"
     threads: 16
     resources:
         gpu=1,
@@ -30,10 +32,8 @@ rule fit_units:
         model=folder_flag("model"),
         audio=lambda wildcards, input: f"--audio {input.audio}" if input.audio else "",
         given=lambda wildcards, input: f"--given {input.given}" if input.given else "",
-    conda:
-        "../envs/torch.yaml"
     shell:
-        """
+        r"""
         {params.command} \
             --settings {params.settings:q} {params.audio} {params.given} {params.model} \
             --output {output.codebook:q} \
@@ -57,6 +57,8 @@ rule extract_units:
         "<logs>/extract_units/{encoder}/{corpus}/{split}/{shard}.log",
     benchmark:
         "<benchmarks>/extract_units/{encoder}/{corpus}/{split}/{shard}.tsv"
+    conda:
+        "../envs/torch.yaml"
     threads: 16
     resources:
         gpu=1,
@@ -66,10 +68,8 @@ rule extract_units:
         code=PLAN.code("extract_units"),
         settings=PLAN.extract_units,
         model=folder_flag("model"),
-    conda:
-        "../envs/torch.yaml"
     shell:
-        """
+        r"""
         {params.command} \
             --settings {params.settings:q} \
             --audio {input.audio:q} \

@@ -61,11 +61,15 @@ class Plan:
         self.recipe = recipe
         self.assets = assets
         self.scripts = scripts
-        self.check_assets()
+        self.check_files()
 
-    def check_assets(self) -> None:
-        """Raises InputError for a model or codebook that is neither an asset nor something on disk."""
+    def check_files(self) -> None:
+        """Raises InputError for a model or text that is neither an asset nor something on disk."""
         problems = []
+        for name, corpus in self.recipe.corpora.items():
+            path = corpus.text.path
+            if path is not None and not path.startswith("asset:") and not Path(path).is_file():
+                problems.append(f"corpora.{name}.text.path: {path}: no such file")
         for name, encoder in self.recipe.encoders.items():
             if encoder.model is not None:
                 problems += self._asset_problem(f"encoders.{name}.model", encoder.model)
@@ -96,7 +100,7 @@ class Plan:
         except ValueError:
             shown = path
         text = f"python {shlex.quote(str(shown))}"
-        return lambda wildcards, output: text
+        return lambda wildcards, output: text  # noqa: ARG005
 
     def torchrun(self, name: str) -> Callable[..., str]:
         """Like `command`, for a command that torchrun launches."""
@@ -157,7 +161,11 @@ class Plan:
 
     def audio(self, references: list[str]) -> list[str]:
         """The speech shards of several corpus/split."""
-        return [f"<results>/audio/{reference}/{shard}.parquet" for reference in references for shard in self.shards(reference)]
+        return [
+            f"<results>/audio/{reference}/{shard}.parquet"
+            for reference in references
+            for shard in self.shards(reference)
+        ]
 
     def units(self, encoder: str, references: list[str], suffix: str = ".parquet") -> list[str]:
         """The unit shards (or their manifests) of several corpus/split."""
@@ -186,16 +194,17 @@ class Plan:
         return self.given_file(self.recipe.corpora[wildcards.corpus].text.path)
 
     def story_items(self, wildcards: Any) -> str:
-        """Digest of the stories in one shard: what makes a new story in the user's file rerun that shard alone.
+        """What one shard of stories depends on: the text settings and a digest of the stories in it.
 
-        A downloaded file is pinned already, so its stories are not read here.
+        So a new story in the user's file reruns its shard alone. A downloaded file is pinned already, so its stories
+        are not read here.
         """
-        path = self.recipe.corpora[wildcards.corpus].text.path
+        settings = self._write_stories(wildcards)
+        path = settings.text.path
+        text = settings.text.model_dump_json()
         if path is not None and path.startswith("asset:"):
-            return path
-        if path is not None and not Path(path).is_file():
-            raise InputError(f"corpora.{wildcards.corpus}.text.path: {path}: no such file")
-        return items_digest(self._write_stories(wildcards), Path(path) if path else None)
+            return f"{text} {settings.stories}"
+        return f"{text} {items_digest(settings, Path(path) if path else None)}"
 
     def synthesize_stories(self, wildcards: Any) -> str:
         """Settings of one synthesize_stories job."""
@@ -341,7 +350,11 @@ class Plan:
 
     def speech_models(self) -> list[str]:
         """Models of units, which benchmarks can score."""
-        return [name for name, model in self.recipe.models.items() if self.recipe.datasets[str(model.data)].encoder != "text"]
+        return [
+            name
+            for name, model in self.recipe.models.items()
+            if self.recipe.datasets[str(model.data)].encoder != "text"
+        ]
 
     def scored(self) -> list[tuple[str, str, str]]:
         """All (model, benchmark, part) with a score, trivial baselines among the models."""
@@ -354,7 +367,9 @@ class Plan:
 
     def models_of(self, encoder: str) -> list[str]:
         """The models that speak the units of an encoder."""
-        return [m for m in self.speech_models() if self.recipe.datasets[str(self.recipe.models[m].data)].encoder == encoder]
+        return [
+            m for m in self.speech_models() if self.recipe.datasets[str(self.recipe.models[m].data)].encoder == encoder
+        ]
 
     def score_files(self, suffix: str) -> list[str]:
         """The files of all scores: suffix .json or .pairs.parquet."""
@@ -381,7 +396,7 @@ class Plan:
         """The items of one part of a benchmark, and their manifest."""
         encoder = self.recipe.benchmarks[wildcards.benchmark].encoder
         stem = f"<results>/evaluation/{encoder}/{wildcards.benchmark}/{wildcards.part}"
-        return {"items": f"{stem}.parquet", "manifest": f"{stem}.json"}
+        return {"minimal_pairs": f"{stem}.parquet", "manifest": f"{stem}.json"}
 
     def baseline_units(self, wildcards: Any) -> list[str]:
         """The units that trivial baselines are fitted on: those that the first model of the encoder is trained on."""

@@ -7,8 +7,6 @@ import tempfile
 from pathlib import Path
 
 import torch
-from gguf import GGUFReader
-from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -28,10 +26,6 @@ def convert(source: Path, output: Path) -> None:
     if len(files) != 1:
         raise InputError(f"{source}: one .gguf file is wanted, found {len(files)}")
     path = files[0]
-    try:
-        text_rule = pre_tokenizer_name(GGUFReader(path))
-    except (ValueError, IndexError) as error:
-        raise InputError(f"{path}: not a whole GGUF file ({error}); fetch it again") from None
     transformers_logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -40,14 +34,9 @@ def convert(source: Path, output: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=path.name, local_files_only=True)
     except (ValueError, KeyError, NotImplementedError) as error:
         raise InputError(f"{path}: not a causal language model that transformers reads ({error})") from None
-    if text_rule == "smollm":
-        # The loader knows GPT-2's rule only; SmolLM cuts digits apart first, and ids of numbers would differ.
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-        )
     # The weights are no longer quantised, and save_pretrained refuses the record of it.
     del model.config.quantization_config
-    model.hf_quantizer = None
+    del model.hf_quantizer
 
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".convert-") as folder:
@@ -62,9 +51,3 @@ def convert(source: Path, output: Path) -> None:
         output / "tokenizer_config.json",
         tokenizer_settings(tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token, **more),
     )
-
-
-def pre_tokenizer_name(reader: GGUFReader) -> str | None:
-    """llama.cpp's name of the rule that cuts text into words, or None."""
-    field = reader.get_field("tokenizer.ggml.pre")
-    return None if field is None else str(field.contents())

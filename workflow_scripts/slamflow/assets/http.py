@@ -32,7 +32,7 @@ EXPLAINED = {
 }
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """This attempt failed and another may not."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
@@ -58,7 +58,7 @@ def download(url: str, part: Path, name: str, expected: int | None) -> None:
         try:
             one_request(url, part, name, expected)
             return
-        except Broken as broken:
+        except BrokenError as broken:
             failed = 1 if size_of(part) > before else failed + 1
             if failed >= ATTEMPTS:
                 raise SourceError(f"{broken} (tried {ATTEMPTS} times)") from None
@@ -68,7 +68,7 @@ def download(url: str, part: Path, name: str, expected: int | None) -> None:
 
 
 def one_request(url: str, part: Path, name: str, expected: int | None) -> None:
-    """One request for what is missing in `part`. Raises Broken if it breaks off, SourceError if it is in vain."""
+    """One request for what is missing in `part`. Raises BrokenError if it breaks off, SourceError if it is in vain."""
     start = size_of(part)
     # Bytes as they are stored: a compressed transfer could not be resumed.
     headers = {"Accept-Encoding": "identity"}
@@ -80,7 +80,7 @@ def one_request(url: str, part: Path, name: str, expected: int | None) -> None:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
             if response.status_code == 416:
                 discard(part)
-                raise Broken("the server has no bytes beyond those already here")
+                raise BrokenError("the server has no bytes beyond those already here")
             check_status(response)
             start = start if begins_at(response) == start else 0
             length = response.headers.get("Content-Length", "")
@@ -103,23 +103,23 @@ def one_request(url: str, part: Path, name: str, expected: int | None) -> None:
     except requests.exceptions.SSLError as error:
         raise SourceError(f"its certificate is not trusted ({error}); see REQUESTS_CA_BUNDLE") from None
     except requests.exceptions.ProxyError:
-        raise Broken("cannot get through the proxy; see HTTPS_PROXY") from None
+        raise BrokenError("cannot get through the proxy; see HTTPS_PROXY") from None
     except requests.exceptions.Timeout:
-        raise Broken("the server does not answer in time") from None
+        raise BrokenError("the server does not answer in time") from None
     except requests.exceptions.ConnectionError as error:
-        raise Broken(f"cannot reach the server ({deepest(error)})") from None
+        raise BrokenError(f"cannot reach the server ({deepest(error)})") from None
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise Broken(f"the connection broke off ({type(error).__name__})") from None
+        raise BrokenError(f"the connection broke off ({type(error).__name__})") from None
     if expected is not None and size_of(part) < expected:
-        raise Broken("the connection broke off")
+        raise BrokenError("the connection broke off")
 
 
 def check_status(response: requests.Response) -> None:
-    """Raise Broken for an answer that may change, SourceError for one that will not."""
+    """Raise BrokenError for an answer that may change, SourceError for one that will not."""
     status = response.status_code
     if status in TRANSIENT:
         pause = response.headers.get("Retry-After", "")
-        raise Broken(f"the server answered {status}", float(pause) if pause.isdigit() else None)
+        raise BrokenError(f"the server answered {status}", float(pause) if pause.isdigit() else None)
     if status not in (200, 206):
         raise SourceError(f"the server answered {status}: {EXPLAINED.get(status, response.reason)}")
 

@@ -102,7 +102,7 @@ def explain(error: Exception, repo: str, path: str, revision: str, with_token: b
 def bar_class(name: str) -> type[tqdm[Any]]:
     """A progress bar that writes lines to the log instead of drawing."""
 
-    class LogBar(tqdm):  # type: ignore[type-arg]
+    class LogBar(tqdm):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **{**options, "file": io.StringIO(), "disable": False})
             self.bytes = ByteProgress(name, self.total, self.n)

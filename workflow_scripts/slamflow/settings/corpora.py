@@ -56,6 +56,7 @@ class StoryCorpus(Settings):
     """Speech synthesised from stories."""
 
     kind: Literal["stories"]
+    """Speech made from text."""
     text: StoryText = StoryText()
     """Where the stories come from."""
     speech: Speech = Speech()

@@ -38,7 +38,5 @@ class BuildBenchmark(Settings):
 class Evaluation(Settings):
     """How scores are computed."""
 
-    bootstrap: Annotated[int, Field(ge=100)] = 2000
-    """Resamples of the bootstrap interval."""
-    seed: int = 0
-    """Seed of the bootstrap."""
+    ngram_tokens: Annotated[int, Field(ge=1)] = 20_000_000
+    """Units that the n-gram baselines are fitted on, the first of the training data (about 300 bytes of memory each)."""

@@ -9,13 +9,9 @@ from pydantic import Field, model_validator
 from slamflow.settings.base import Settings
 
 
-class Optimization(Settings):
-    """How a model is optimised; `training:` sets the defaults and each model may say otherwise."""
+class Optimizer(Settings):
+    """What pre-training and preference training have in common."""
 
-    tokens: Annotated[int, Field(ge=1)] = 1_000_000
-    """How many positions the model is trained on in all, padding included."""
-    batch_tokens: Annotated[int, Field(ge=1)] = 8192
-    """Positions per optimiser step, over all devices."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "inverse_sqrt", "constant"] = "cosine"
@@ -36,10 +32,25 @@ class Optimization(Settings):
     """Steps between two validation losses; the last step has one always."""
     save_every: Annotated[int, Field(ge=1)] = 100
     """Steps between two saves of the training state."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Seed of new weights and of the order of the rows."""
     wandb_project: str | None = None
     """Log to this Weights & Biases project as well (needs WANDB_API_KEY)."""
+
+    @model_validator(mode="after")
+    def floor_is_below_peak(self) -> Optimizer:
+        if self.schedule == "cosine" and self.min_learning_rate > self.learning_rate:
+            raise ValueError("min_learning_rate is above learning_rate")
+        return self
+
+
+class Optimization(Optimizer):
+    """How a model is optimised; `training:` sets the defaults and each model may say otherwise."""
+
+    tokens: Annotated[int, Field(ge=1)] = 1_000_000
+    """How many positions the model is trained on in all, padding included."""
+    batch_tokens: Annotated[int, Field(ge=1)] = 8192
+    """Positions per optimiser step, over all devices."""
 
 
 class Model(Optimization):

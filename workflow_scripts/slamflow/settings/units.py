@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from slamflow.settings.base import Settings
 
@@ -31,8 +31,17 @@ class Encoder(Settings):
     """Output of this transformer layer, counted from 1 (0 is its input); null is the last one with its final norm."""
     frame_rate_hz: Annotated[float, Field(gt=0)] = 25.0
     """Frames per second after averaging neighbouring frames; must divide the encoder's own rate."""
+    window_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Longer audio is cut in windows of this length, each encoded as a file of its own (Whisper takes at most 30)."""
+    max_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    """Longer audio is set aside and listed."""
+    normalize: bool | None = None
+    """For hubert: give each waveform mean 0 and variance 1. Null does as the model's preprocessor_config.json says."""
+    padding_samples: Annotated[int, Field(ge=0)] = 0
+    """For hubert: zeros on each side of the waveform; SlamKit has 40."""
     standardize: bool = True
-    """Give each feature mean 0 and variance 1, as measured on the fitting speech, before the k-means."""
+    """Give each feature mean 0 and variance 1, as measured on the fitting speech, before the k-means.
+    A given codebook is taken as it is."""
     clusters: Annotated[int, Field(ge=2, le=65000)] = 500
     """How many units."""
     fit: FitUnits | None = None
@@ -40,6 +49,16 @@ class Encoder(Settings):
     codebook: str | None = None
     """A given codebook: asset:NAME/FILE or a path (safetensors, npy, or a scikit-learn k-means pickle,
     which is read without executing it)."""
+
+    @model_validator(mode="after")
+    def keys_fit_kind(self) -> Encoder:
+        if (self.kind == "logmel") != (self.model is None):
+            raise ValueError("model belongs to whisper and hubert, and is needed there")
+        if self.kind == "logmel" and self.layer is not None:
+            raise ValueError("layer: logmel has none")
+        if self.kind != "hubert" and (self.normalize is not None or self.padding_samples):
+            raise ValueError("normalize and padding_samples belong to kind hubert")
+        return self
 
 
 class ExtractUnits(Settings):

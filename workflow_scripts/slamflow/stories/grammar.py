@@ -25,7 +25,7 @@ HELD_OUT_SHARE = 0.2
 """Share of the dev and test stories that have the held-out shape."""
 SPLIT_SHARES = (("train", 64), ("validation", 6), ("dev", 10), ("test", 10), ("preference", 10))
 """Per cent of the combinations. The split `text` has those of `train`."""
-DETAILS = ("hero", "object", "event", *(pool for pool in ("place", "animal", "helper", "need", "upset", "tool")))
+DETAILS = ("hero", "object", "event", "place", "animal", "helper", "need", "upset", "fear", "pleased", "tool")
 """Slots that an ending may get wrong."""
 
 
@@ -53,10 +53,10 @@ SHAPES = (
         "lost",
         _same("lost", "dropped", "forgot", "left"),
         (
-            ("{hero} had a {look} {colour} {object}.", "{hero} loved {his} {colour} {object}."),
-            ("One {weather} day {he} {tell} the {object} {place}.", "One {weather} {time} {he} {tell} it {place}."),
-            ("{He} looked everywhere and felt very {upset}.", "{He} searched for hours and was so {upset}."),
-            ("Then a {kind} {animal} found the {object} {spot}.", "But a {kind} {animal} saw it {spot}."),
+            ("{hero} had a {colour} {object}.", "{hero} loved {his} {colour} {object}."),
+            ("One {weather} day {he} {tell} it {place}.", "But {he} {tell} the {object} {place}."),
+            ("{He} looked everywhere and was {upset}.", "{He} felt very {upset}."),
+            ("Then a {kind} {animal} found the {object}.", "A {kind} {animal} saw it {spot}."),
         ),
         (
             "{hero} thanked the {animal} and {used} the {object} {place}.",
@@ -68,10 +68,9 @@ SHAPES = (
         "wanted",
         _same("picked apples", "swept the floor", "washed windows", "fed the hens"),
         (
-            ("{hero} wanted to {use} a {object} {place}.", "{hero} wished to {use} a {look} {object} {place}."),
-            ("But {he} had no money to buy a {object}.", "{He} saw one in a shop, but {he} had no money."),
-            ("So {he} {tell} for the {helper} all {time}.", "All {time} {he} {tell} for the {helper}."),
-            ("The {helper} gave {him} {number} shiny coins.", "For this the {helper} paid {number} coins."),
+            ("{hero} wanted to {use} a {object} {place}.", "{hero} wished to {use} a {colour} {object} {place}."),
+            ("But {he} had no money.", "But it cost {number} coins."),
+            ("So {he} {tell} for the {helper}.", "All {time} {he} {tell} for the {helper}."),
         ),
         (
             "{hero} bought the {object} and {used} it {place}.",
@@ -84,9 +83,9 @@ SHAPES = (
         _same("asked for a turn", "began to cry", "watched", "sat alone"),
         (
             ("{hero} {used} a {colour} {object} {place}.", "One {weather} day {hero} {used} a {object} {place}."),
-            ("A {need} {animal} had no {object} and {tell}.", "A {need} {animal} came along and {tell}."),
-            ("At first {hero} did not want to share.", "At first {hero} said no and looked away."),
-            ("Then {he} saw how {need} the {animal} was.", "But then {he} felt sorry for the {need} {animal}."),
+            ("A {need} {animal} came and {tell}.", "A {need} {animal} had no {object} and {tell}."),
+            ("{hero} did not want to share.", "At first {hero} said no."),
+            ("But the {animal} was so {need}.", "But {he} felt sorry for the {need} {animal}."),
         ),
         (
             "{hero} shared the {object}, and the {animal} was not {need} any more.",
@@ -103,14 +102,13 @@ SHAPES = (
             "storm": "saw a dark storm",
         },
         (
-            ("One night {hero} went to {use} {his} {object} {place}.", "One night {hero} took a {object} and hid {place}."),
-            ("{He} {tell} and was very {upset}.", "Suddenly {he} {tell} and felt {upset}."),
-            ("{He} held the {colour} {object} and waited.", "{He} put down the {object} and called for help."),
+            ("One night {hero} {used} a {object} {place}.", "One night {hero} took a {colour} {object} and hid {place}."),
+            ("{He} {tell} and was {fear}.", "Suddenly {he} {tell} and felt {fear}."),
             ("But it was only a {little} {animal}.", "Then a {little} {animal} came out and waved."),
         ),
         (
             "{hero} laughed about the {event} and showed the {animal} the {object}.",
-            "{hero} was not {upset} any more and gave the {animal} the {object}.",
+            "{hero} was not {fear} any more and gave the {animal} the {object}.",
             "{hero} and the {animal} forgot the {event} and {used} the {object} {place}.",
         ),
     ),
@@ -118,10 +116,10 @@ SHAPES = (
         "fixed",
         _same("broke", "cracked", "bent", "snapped"),
         (
-            ("{hero} {used} a {look} {object} {place}.", "{hero} and a friend {used} a {colour} {object} {place}."),
-            ("The {object} hit a {barrier} and {tell}.", "Then the {object} fell off a {barrier} and {tell}."),
-            ("{hero} was so {upset} that {he} cried.", "{hero} felt {upset} and sat down."),
-            ("The {helper} came to help with some {tool}.", "The {helper} had some {tool} at home."),
+            ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {colour} {object} {place}."),
+            ("The {object} hit a {barrier} and {tell}.", "It fell off a {barrier} and {tell}."),
+            ("{hero} was very {upset}.", "{hero} felt {upset} and cried."),
+            ("The {helper} came with some {tool}.", "The {helper} had some {tool} at home."),
         ),
         (
             "The {helper} fixed the {object} with the {tool}, and {hero} smiled.",
@@ -138,10 +136,10 @@ SHAPES = (
             "net": "caught in a net",
         },
         (
-            ("{hero} took {his} {colour} {object} and walked {place}.", "{hero} {used} a {look} {object} {place}."),
-            ("There {he} saw a {little} {animal} {tell}.", "Then {he} heard a {little} {animal} {tell}."),
-            ("The {animal} was {need} and could not get out.", "The poor {animal} felt {need} and cried."),
-            ("{hero} dropped the {object} and ran to help.", "{He} put down the {object} and did not wait."),
+            ("{hero} {used} a {colour} {object} {place}.", "{hero} took a {object} and walked {place}."),
+            ("{He} saw a {little} {animal} {tell}.", "There {he} heard a {animal} {tell}."),
+            ("The {animal} was very {need}.", "The poor {animal} felt {need}."),
+            ("{He} dropped the {object} and helped.", "{hero} put down the {object}."),
         ),
         (
             "{hero} saved the {animal} from the {event} and showed it the {object}.",
@@ -151,27 +149,26 @@ SHAPES = (
     ),
     Shape(
         "gift",
-        _same("picnic", "party", "birthday", "dance"),
+        _same("picnic", "party", "birthday", "wedding"),
         (
-            ("The {helper} had a big {tell} {place}.", "It was the {tell} of the {helper} {place}."),
-            ("{hero} made a {colour} {object} out of {material}.", "{hero} made a {object} of {colour} {material}."),
-            ("{He} worked hard all {time} and was {upset}.", "{He} worked for {number} hours and felt {upset}."),
-            ("Then {he} carried the {object} to the {tell}.", "{He} hid the {object} in a box and ran to the {tell}."),
+            ("The {helper} had a {tell} {place}.", "It was the {tell} of the {helper} {place}."),
+            ("{hero} made a {colour} {object} of {material}.", "{hero} made a {object} and painted it {colour}."),
+            ("{He} felt very {pleased}.", "{He} was {pleased} all {time}."),
+            ("Then {he} carried the {object} to the {tell}.", "{He} took the {object} to the {tell}."),
         ),
         (
             "The {helper} loved the {object} and {used} it {place}.",
             "The {helper} {used} the {object} at the {event} and hugged {hero}.",
-            "Everyone at the {event} cheered, and {hero} was not {upset} any more.",
+            "Everyone at the {event} liked the {object}, and {hero} was {pleased}.",
         ),
     ),
     Shape(
         "returned",
         _same("kept it", "hid it", "took it home", "painted it"),
         (
-            ("{hero} found a {colour} {object} {place}.", "One {weather} {time} {hero} found a {object} {place}."),
-            ("It looked so {look} that {he} {tell}.", "{He} did not ask and {tell}."),
-            ("Then {he} met the {helper}, who was very {upset}.", "The next day the {helper} came and looked {upset}."),
-            ("The {helper} had lost a {object}.", "The {object} belonged to the {helper}."),
+            ("{hero} found a {colour} {object} {place}.", "One {weather} day {hero} found a {object} {place}."),
+            ("It was so {look} that {he} {tell}.", "{He} did not ask and {tell}."),
+            ("But the {helper} had lost it and was {upset}.", "The {object} belonged to the {helper}, who felt {upset}."),
         ),
         (
             "{hero} gave the {object} back, and the {helper} was not {upset} any more.",
@@ -183,10 +180,10 @@ SHAPES = (
         "learned",
         _same("fell down", "gave up", "got lost", "made a mess"),
         (
-            ("{hero} could not {use} the {colour} {object}.", "{hero} did not know how to {use} a {object}."),
+            ("{hero} could not {use} a {object}.", "{hero} did not know how to {use} a {object}."),
             ("{He} tried {number} times and {tell}.", "All {time} {he} tried, but {he} {tell}."),
-            ("A {kind} {animal} watched {him} {place}.", "Then a {kind} {animal} came to see {him} {place}."),
-            ("The {animal} showed {hero} what to do.", "{He} was {upset}, but the {animal} helped {him}."),
+            ("A {kind} {animal} watched {him} {place}.", "Then a {kind} {animal} saw {him} {place}."),
+            ("The {animal} showed {hero} what to do.", "The {animal} helped {him}."),
         ),
         (
             "At last {hero} {used} the {object}, and the {animal} cheered.",
@@ -196,12 +193,12 @@ SHAPES = (
     ),
     Shape(
         "tricked",
-        _same("hid", "buried", "stole", "rolled away"),
+        _same("hid", "buried", "stole", "grabbed"),
         (
-            ("{hero} {used} a {look} {object} {place}.", "{hero} had a {colour} {object} {place}."),
-            ("A {little} {animal} came and {tell} the {object}.", "Then a {need} {animal} {tell} the {object} {spot}."),
-            ("{hero} was {upset} and looked everywhere.", "{hero} felt very {upset} and cried."),
-            ("The {animal} said sorry to {hero}.", "Then the {animal} felt sorry and came back."),
+            ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {look} {object} {place}."),
+            ("A {little} {animal} came and {tell} it.", "Then a {need} {animal} {tell} the {object}."),
+            ("{hero} was very {upset}.", "{hero} felt {upset} and cried."),
+            ("Then the {animal} said sorry.", "But the {animal} felt sorry and came back."),
         ),
         (
             "The {animal} brought the {object} back, and {hero} was not {upset} any more.",

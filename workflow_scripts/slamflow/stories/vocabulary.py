@@ -66,7 +66,9 @@ POOLS: dict[str, tuple[str, ...]] = {
     ),
     "helper": ("farmer", "baker", "teacher", "doctor", "queen", "postman", "nurse", "sailor"),
     "need": ("lonely", "hungry", "thirsty", "cold", "sleepy", "bored", "dizzy", "shy"),
-    "upset": ("sad", "worried", "cross", "gloomy", "nervous", "tired"),
+    "upset": ("sad", "angry", "gloomy", "worried", "hopeless"),
+    "fear": ("scared", "nervous", "frightened", "worried"),
+    "pleased": ("proud", "happy", "cheerful", "excited"),
     "tool": ("glue", "tape", "string", "wire", "paint", "nails"),
     "colour": ("red", "blue", "green", "yellow", "purple", "golden", "silver", "brown"),
     "look": ("tiny", "big", "pretty", "strange", "heavy", "lovely"),
@@ -92,7 +94,7 @@ NOUNS = tuple(
             *(phrase.split()[-1] for phrase in (*POOLS["place"], *POOLS["spot"])),
             *POOLS["time"],
             *("glue", "tape", "string", "wire", "paint", "money", "coin", "gift", "friend", "night"),
-            *("noise", "shadow", "growl", "storm", "mud", "hole", "tree", "net", "picnic", "party", "birthday", "dance"),
+            *("noise", "shadow", "growl", "storm", "mud", "hole", "tree", "net", "picnic", "party", "birthday", "wedding"),
         }
     )
 )
@@ -109,5 +111,11 @@ VERBS = tuple(
     )
 )
 ADJECTIVES = tuple(
-    sorted({word for pool in ("need", "upset", "colour", "look", "kind", "little", "weather") for word in POOLS[pool]})
+    sorted(
+        {
+            word
+            for pool in ("need", "upset", "fear", "pleased", "colour", "look", "kind", "little", "weather")
+            for word in POOLS[pool]
+        }
+    )
 )

@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Stands in for `python` and `torchrun` in the DAG tests: writes what a command would write, in no time.
+
+Each output's content is a digest of the command's name, its settings and the content of its inputs, as it would be
+with the real command: equal work gives equal files.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+FOLDERS = {
+    "pack_tokens": ["data-00000-of-00001.arrow", "dataset_info.json", "state.json", "manifest.json"],
+    "pretrain": ["config.json", "model.safetensors", "speech.json", "training.json", "metrics.jsonl"],
+    "convert_asset": ["config.json", "model.safetensors", "tokenizer.json"],
+}
+OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs"}
+OUTPUTS |= {f"--{name}{suffix}" for name in ("unigram", "5gram", "length") for suffix in ("", "-pairs")}
+READ_MANIFEST = {"score_benchmark", "score_baselines"}
+MACHINE = {"--workers", "--threads", "--micro-batch-tokens", "--state"}
+
+
+def main() -> None:
+    script = next(index for index, argument in enumerate(sys.argv) if argument.endswith(".py") and index > 0)
+    name = Path(sys.argv[script]).stem
+    meaning = hashlib.sha256(name.encode())
+    written, flag = [], ""
+    for argument in sys.argv[script + 1 :]:
+        if argument.startswith("--"):
+            flag = argument
+            continue
+        if flag in OUTPUTS and not (flag == "--manifest" and name in READ_MANIFEST):
+            written.append((flag, Path(argument)))
+        elif flag == "--settings":
+            meaning.update(argument.encode())
+        elif flag not in MACHINE:
+            path = Path(argument.split("=")[-1])
+            files = sorted(path.glob("*")) if path.is_dir() else [path]
+            meaning.update(b"".join(file.read_bytes() for file in files if file.is_file()) or argument.encode())
+    for flag, path in written:
+        for target in [path / file for file in FOLDERS[name]] if name in FOLDERS else [path]:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(f"{name} {flag} {target.name} {meaning.hexdigest()}\n")
+
+
+main()

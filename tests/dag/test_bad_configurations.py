@@ -1,0 +1,52 @@
+"""A bad configuration ends before any job, with one clear message and no traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import Checkout, copy_checkout
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    root = tmp_path_factory.mktemp("fresh")
+    work = root / "work"
+    work.mkdir()
+    return Checkout(copy_checkout(root / "code"), work)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("training: {learning_rat: 0.1}", ["training.learning_rat: unknown key"]),
+        ("training: {batch_tokens: many}", ["training.batch_tokens"]),
+        ("training:\n  tokens: 1\n  tokens: 2", ["line 3", "'tokens' is given twice"]),
+        ("training: {learning_rate: 1e-4}", ["training.learning_rate: '1e-4' is text in YAML"]),
+        ("corpora: {stories: {splits: {train: {shards: -1}}}}", ["corpora.stories.splits.train.shards"]),
+        ("datasets: {speech: {train: [nowhere/train]}}", ["no corpus 'nowhere'"]),
+        ("corpora: {stories: {text: {source: file, path: nowhere.txt}}}", ["nowhere.txt", "no such file"]),
+    ],
+)
+def test_refused_before_any_job(fresh: Checkout, text: str, words: list[str]) -> None:
+    (fresh.work / "bad.yaml").write_text(text)
+    done = fresh.snakemake("--configfile", "bad.yaml", check=False)
+    message = done.stdout + done.stderr
+    assert done.returncode != 0
+    for word in words:
+        assert word in message
+    assert "Traceback" not in message
+    assert not Path(fresh.work, "results").exists()
+
+
+def test_a_recipe_is_not_laid_over_the_pocket(fresh: Checkout) -> None:
+    recipe = yaml.safe_load((fresh.code / "config.yaml").read_text())
+    recipe["recipe"] = "mine"
+    del recipe["benchmarks"]
+    (fresh.work / "mine.yaml").write_text(yaml.safe_dump(recipe))
+    done = fresh.snakemake("--configfile", "mine.yaml", "--dry-run")
+    assert "results/models/mine/cold" in done.stdout
+    assert "pocket" not in done.stdout
+    assert "score_benchmark" not in done.stdout

@@ -1,0 +1,129 @@
+"""The right thing reruns, and only that. Real Snakefile, real parameters, commands that only write files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from .conftest import Checkout
+
+SCORES_OF_ONE_MODEL = 2  # dev and test of one benchmark
+
+
+def test_nothing_is_due_after_a_run_even_in_a_moved_checkout(checkout: Checkout) -> None:
+    assert checkout.due() == Counter()
+
+
+def test_a_deleted_score_reruns_one_job(checkout: Checkout) -> None:
+    (checkout.work / "results/scores/pocket/cold/tstorycloze.dev.json").unlink()
+    assert checkout.due() == {"score_benchmark": 1, "summarize": 1}
+    assert checkout.due("results/scores/pocket/cold/tstorycloze.dev.json") == {"score_benchmark": 1}
+
+
+def test_a_deleted_shard_of_units_is_made_again(checkout: Checkout) -> None:
+    (checkout.work / "results/units/whisper/stories/train/0001-of-0004.parquet").unlink()
+    assert checkout.due("units") == {"extract_units": 1}
+    checkout.run("units")
+    assert checkout.due() == Counter()
+
+
+def test_a_changed_learning_rate_reruns_that_model_and_its_scores(checkout: Checkout) -> None:
+    checkout.edit_recipe(models={"cold": {"learning_rate": 3.0e-3}})
+    assert checkout.due() == {"pretrain": 1, "score_benchmark": SCORES_OF_ONE_MODEL, "summarize": 1}
+
+
+def test_a_text_models_change_reaches_the_warm_model(checkout: Checkout) -> None:
+    checkout.edit_recipe(models={"story_text": {"seed": 5}})
+    assert checkout.due() == {"pretrain": 2, "score_benchmark": SCORES_OF_ONE_MODEL, "summarize": 1}
+
+
+def test_an_edit_in_the_packing_code_reruns_packing_and_what_follows(checkout: Checkout) -> None:
+    checkout.edit_code("workflow_scripts/slamflow/packing.py", "from __future__ import annotations", "EDITED = True")
+    due = checkout.due()
+    assert due["pack_tokens"] == 4
+    assert due["pretrain"] == 3
+    assert due["score_benchmark"] == 2 * SCORES_OF_ONE_MODEL
+    assert due["extract_units"] == due["synthesize_stories"] == due["build_benchmark"] == 0
+
+
+def test_comments_and_docstrings_rerun_nothing(checkout: Checkout) -> None:
+    for path in checkout.code.rglob("workflow_scripts/**/*.py"):
+        text = path.read_text()
+        path.write_text(f"{text}\n# A comment.\n".replace('"""', '"""Also: ', 1))
+    assert checkout.due() == Counter()
+
+
+def test_touched_files_rerun_nothing(checkout: Checkout) -> None:
+    later = time.time() + 100
+    for path in checkout.work.glob("results/[tauer]*/**/*"):
+        if path.is_file():
+            os.utime(path, (later, later))
+    assert checkout.due() == Counter()
+
+
+@pytest.mark.parametrize("cores", ["1", "16"])
+def test_another_number_of_cores_reruns_nothing(checkout: Checkout, cores: str) -> None:
+    assert checkout.due("--cores", cores) == Counter()
+
+
+def test_another_micro_batch_reruns_nothing(checkout: Checkout) -> None:
+    assert checkout.due("--set-resources", "pretrain:micro_batch_tokens=1024") == Counter()
+
+
+def test_one_more_story_of_the_grammar_touches_one_shard(checkout: Checkout) -> None:
+    checkout.edit_recipe(corpora={"stories": {"splits": {"train": {"stories": 41}}}})
+    assert checkout.due("units") == {"write_stories": 1, "synthesize_stories": 1, "extract_units": 1}
+
+
+def test_one_more_story_in_a_file_touches_one_shard(checkout: Checkout) -> None:
+    stories = checkout.work / "stories.txt"
+    stories.write_text("\n<|endoftext|>\n".join(story(number) for number in range(200)))
+    given = checkout.work / "codebook.npy"
+    given.write_bytes(b"centroids")
+    splits = {name: {"stories": None} for name in ("train", "dev", "test", "validation", "text")}
+    checkout.edit_recipe(
+        corpora={"stories": {"text": {"source": "file", "path": "stories.txt"}, "splits": splits}},
+        encoders={"whisper": {"fit": None, "codebook": "codebook.npy"}},
+    )
+    checkout.run("units")
+    assert checkout.due("units") == Counter()
+    stories.write_text(stories.read_text() + "\n<|endoftext|>\n" + story(1000))
+    assert checkout.due("units") == {"write_stories": 1, "synthesize_stories": 1, "extract_units": 1}
+
+
+def story(number: int) -> str:
+    return f"Tom had {number} red balls. He lost one in the park. Anna found it. Tom was happy with his {number} balls."
+
+
+def test_directory_elsewhere(checkout: Checkout, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    checkout.snakemake("rows", "--directory", str(elsewhere), "--configfile", "small.yaml")
+    assert (elsewhere / "results/rows/speech/train/manifest.json").is_file()
+
+
+FORBIDDEN = """
+import builtins, socket, sys
+real = builtins.__import__
+def guarded(name, *rest, **named):
+    if name.split(".")[0] in ("torch", "transformers", "datasets", "deepspeed", "sklearn", "numpy") and (
+        sys._getframe(1).f_globals.get("__name__", "").startswith("slamflow")
+    ):
+        raise ImportError("heavy import while parsing: " + name)
+    return real(name, *rest, **named)
+builtins.__import__ = guarded
+def refused(*arguments, **named):
+    raise OSError("network while parsing")
+socket.socket.connect = refused
+socket.getaddrinfo = refused
+"""
+
+
+def test_parsing_imports_nothing_heavy_and_touches_no_network(checkout: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FORBIDDEN)
+    done = checkout.snakemake("--configfile", "small.yaml", "--dry-run", PYTHONPATH=str(tmp_path), check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,128 @@
+"""Bad configurations are refused with the key and the way out; what is generated from the settings is up to date."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import describe_settings
+from slamflow.errors import InputError
+from slamflow.plan import Plan, load_assets, load_recipe
+from slamflow.settings.assets import AssetFile
+from slamflow.strict_yaml import load_yaml
+
+ROOT = Path(__file__).parents[2]
+POCKET: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The pocket recipe with one key set; None in a path step that is missing makes a mapping."""
+    config = copy.deepcopy(POCKET)
+    *parents, last = path.split(".")
+    section = config
+    for key in parents:
+        section = section.setdefault(key, {})
+    section[last] = value
+    return config
+
+
+def refusal(config: dict[str, Any]) -> str:
+    with pytest.raises(InputError) as caught:
+        load_recipe(config, [])
+    return str(caught.value)
+
+
+def test_the_pocket_recipe_is_accepted() -> None:
+    assert load_recipe(POCKET, [str(ROOT / "config.yaml")]).recipe == "pocket"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("training.learning_rat", 1.0, ["training.learning_rat", "unknown key"]),
+        ("models.cold.learning_rat", 1.0, ["models.cold.learning_rat", "unknown key"]),
+        ("trainig", {}, ["trainig", "unknown key"]),
+        ("training.batch_tokens", "many", ["training.batch_tokens", "integer"]),
+        ("training.batch_tokens", 8192.5, ["training.batch_tokens", "integer"]),
+        ("training.learning_rate", "1e-4", ["training.learning_rate", "text in YAML", "1.0e-4"]),
+        ("corpora.stories.splits.train.shards", -4, ["corpora.stories.splits.train.shards", "greater than"]),
+        ("corpora.stories.splits.extra", {"stories": 3}, ["corpora.stories.splits.extra", "train"]),
+        ("datasets.speech.train", ["storys/train"], ["datasets.speech", "no corpus 'storys'", "stories"]),
+        ("datasets.speech.train", ["stories/trian"], ["no split 'stories/trian'", "stories/train"]),
+        ("datasets.speech.train", ["stories/text"], ["datasets.speech", "stories/text is not spoken"]),
+        ("datasets.speech.encoder", "wisper", ["datasets.speech.encoder", "wisper"]),
+        ("models.cold.data", "speach", ["models.cold.data", "speach"]),
+        ("models.cold.architecture", None, ["models.cold", "architecture", "scratch"]),
+        ("models.5gram", POCKET["models"]["cold"], ["models.5gram", "baseline"]),
+        ("models.story_text.init", "story_text", ["models.story_text"]),
+        ("encoders.whisper.fit", None, ["encoders.whisper", "either fit or codebook"]),
+    ],
+)
+def test_refused(key: str, value: Any, words: list[str]) -> None:
+    message = refusal(changed(key, value))
+    for word in words:
+        assert word in message
+
+
+def test_a_circle_of_models() -> None:
+    config = changed("models.story_text", {"init": "warm", "data": "story_text"})
+    assert "circle" in refusal(config)
+
+
+def test_an_init_that_is_nothing() -> None:
+    recipe = load_recipe(changed("models.warm.init", "no/such/folder"), [])
+    with pytest.raises(InputError, match="neither an asset"):
+        Plan(recipe, load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
+
+
+def test_a_key_given_twice(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("recipe: pocket\ntraining:\n  tokens: 1\n  seed: 0\n  tokens: 2\n")
+    with pytest.raises(InputError, match=r"line 5: the key 'tokens' is given twice \(first on line 3\)"):
+        load_yaml(path)
+
+
+def test_broken_yaml_names_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("recipe: pocket\ntraining: [1, 2\n")
+    with pytest.raises(InputError, match=r"config.yaml, line 3"):
+        load_yaml(path)
+
+
+def test_models_inherit_from_training_and_may_differ() -> None:
+    config = changed("models.cold.learning_rate", 0.5)
+    recipe = load_recipe(config, [])
+    assert recipe.models["cold"].learning_rate == 0.5
+    assert recipe.models["warm"].learning_rate == POCKET["training"]["learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "sha256", "words"),
+    [
+        (["ftp://x/y"], "0" * 64, "must begin with"),
+        (["pypi://package/member"], "0" * 64, "pypi://name==version"),
+        (["hf://owner/name@main/model.safetensors"], None, "'main' is a name that can move"),
+        (["https://host/file"], None, "needs a sha256"),
+    ],
+)
+def test_assets_are_pinned(sources: list[str], sha256: str | None, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        AssetFile(sources=sources, sha256=sha256)
+
+
+def test_generated_files_are_up_to_date() -> None:
+    again = "run python workflow_scripts/describe_settings.py"
+    assert json.loads((ROOT / "rules/schemas/recipe.schema.json").read_text()) == describe_settings.schema(), again
+    assert (ROOT / "docs/recipes.md").read_text() == describe_settings.page(), again
+
+
+def test_every_key_is_described() -> None:
+    described = describe_settings.schema()
+    for section in [described, *described["$defs"].values()]:
+        for key, field in section.get("properties", {}).items():
+            assert field.get("description") or "$ref" in field, f"{section['title']}.{key} has no description"

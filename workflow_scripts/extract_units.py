@@ -1,0 +1,48 @@
+"""Turn the speech of one shard into units.
+
+Reads a speech shard (Parquet), a codebook, and the encoder's transformers folder. Writes a unit shard (Parquet with
+`id`, `corpus`, `audio`, `speaker`, `split`, `text`, `start`, `seconds`, and the deduplicated `units` with their
+`durations` in frames), its manifest, and the list of recordings that could not be used, with the reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slamflow import commands
+from slamflow.settings.units import ExtractUnits
+from slamflow.units.extract import extract_shard
+
+
+def main(argv: list[str]) -> None:
+    parser = commands.parser(__doc__)
+    parser.add_argument("--audio", type=Path, required=True, help="the speech shard")
+    parser.add_argument("--codebook", type=Path, required=True, help="the codebook")
+    parser.add_argument("--model", type=Path, help="the encoder's transformers folder; logmel has none")
+    parser.add_argument("--output", type=Path, required=True, help="the unit shard to write")
+    parser.add_argument("--manifest", type=Path, required=True, help="JSON manifest to write")
+    parser.add_argument("--quarantine", type=Path, required=True, help="JSONL of what was set aside, to write")
+    parser.add_argument("--workers", type=int, default=1, help="processes that encode; does not change the result")
+    parser.add_argument(
+        "--batch-seconds", type=float, help="audio encoded at once; by default one file on a CPU, 600 s with CUDA"
+    )
+    arguments = parser.parse_args(argv)
+    manifest = extract_shard(
+        commands.read_settings(ExtractUnits, arguments.settings),
+        arguments.audio,
+        arguments.codebook,
+        arguments.model,
+        arguments.output,
+        arguments.manifest,
+        arguments.quarantine,
+        arguments.workers,
+        arguments.batch_seconds,
+    )
+    commands.log.info(
+        "%d utterances, %.0f s of audio, %d units, %d near ties, %d set aside",
+        *(manifest[key] for key in ("utterances", "seconds", "units", "near_ties", "quarantined")),
+    )
+
+
+if __name__ == "__main__":
+    commands.run(main)

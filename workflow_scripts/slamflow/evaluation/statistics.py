@@ -1,0 +1,73 @@
+"""Confidence intervals for accuracies and for their differences, where items come in clusters.
+
+Items that share a voice, a story or a paradigm are right or wrong together, so that n of them say less than n
+independent ones. Both intervals take the variance between the clusters' sums. They are closed formulas and need no
+resampling: on simulated clusters they cover as often as a bootstrap of the clusters (percentile or BCa) where that
+works, and go on covering where it fails: accuracies near 1, few clusters, two models that hardly differ. All items
+right gives the bootstrap [1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Floats = npt.NDArray[np.float64]
+CONFIDENCE = 0.95
+
+
+def cluster_sums(values: Floats, clusters: Sequence[str]) -> tuple[Floats, Floats]:
+    """Sum of the values and number of items of each cluster."""
+    _, index = np.unique(np.asarray(clusters), return_inverse=True)
+    return np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
+
+
+def sum_variance(sums: Floats, sizes: Floats) -> float:
+    """Variance of the sum over all items, from the residuals of the clusters about the common mean."""
+    residuals = sums - sums.sum() / sizes.sum() * sizes
+    return float(len(sums) / (len(sums) - 1) * (residuals**2).sum())
+
+
+def critical_value(clusters: int) -> float:
+    """Student's t for a 95 % interval with clusters - 1 degrees of freedom."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, clusters - 1))
+
+
+def accuracy_interval(correct: Floats, clusters: Sequence[str]) -> tuple[float, float]:
+    """95 % interval of a mean of scores in [0, 1] (1 right, 0.5 tie, 0 wrong).
+
+    Wilson's interval with the effective number of items, that is the number of independent ones with the same
+    variance of the mean (Korn and Graubard 1998; compared by Dean and Pagano 2015). It is at most the number of
+    items, and the number of clusters where all clusters score alike. One cluster says nothing: [0, 1].
+    """
+    sums, sizes = cluster_sums(correct, clusters)
+    if len(sums) < 2:
+        return 0.0, 1.0
+    n = sizes.sum()
+    mean = sums.sum() / n
+    variance = sum_variance(sums, sizes) / n**2
+    binomial = mean * (1 - mean)
+    effective = min(n, binomial / variance) if variance > 1e-12 else float(len(sums))
+    z2 = critical_value(len(sums)) ** 2
+    centre = (mean + z2 / (2 * effective)) / (1 + z2 / effective)
+    half = np.sqrt(z2 * (binomial / effective + z2 / (4 * effective**2))) / (1 + z2 / effective)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def difference_interval(gains: Floats, clusters: Sequence[str]) -> tuple[float, float]:
+    """95 % interval of a mean of paired differences in [-1, 1]: one model's scores minus another's, item by item.
+
+    Wald's interval after adding half an item to each of the four cells of the paired table (Agresti and Min 2005),
+    with the variance between clusters. Two models that agree on all items get an interval around 0, not [0, 0].
+    One cluster says nothing: [-1, 1].
+    """
+    sums, sizes = cluster_sums(gains, clusters)
+    if len(sums) < 2:
+        return -1.0, 1.0
+    n = sizes.sum() + 2
+    centre = float(sums.sum() / n)
+    half = critical_value(len(sums)) * float(np.sqrt(sum_variance(sums, sizes) + 1)) / n
+    return max(-1.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,1 @@
+"""Speech: synthesised, and the shards it is stored in."""

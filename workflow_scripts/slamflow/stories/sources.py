@@ -1,0 +1,152 @@
+"""Which stories a shard holds, and how a file of stories is read.
+
+Light enough to be called while Snakemake parses: the digest of a shard's items is what its job depends on, so that
+one story more in a file concerns one shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slamflow.errors import InputError
+from slamflow.settings.corpora import WriteStories
+from slamflow.sharding import parse_shard, shard_of
+
+SEPARATOR = b"<|endoftext|>"
+FILE_SHARES = (("train", 88), ("validation", 2), ("dev", 3), ("test", 3), ("preference", 4))
+"""Per cent of a file's stories. The split `text` is that of `train`."""
+
+# A full stop after one of these does not end a sentence.
+ABBREVIATIONS = frozenset(("mr", "mrs", "ms", "dr", "st", "prof", "vs", "etc", "e.g", "i.e"))
+# `"Stop!" Tom said.` is one sentence.
+SPEECH_VERBS = "said|says|asked|cried|shouted|yelled|replied|answered|called|whispered|exclaimed|thought|laughed|added"
+BOUNDARY = re.compile(r"""(?P<mark>[.!?…]+)(?P<quote>["”'’)\]]*)\s+(?P<next>["“'‘(\[]*[A-Z0-9])""")
+SAID_BY = re.compile(rf"(?:[A-Z][\w'’-]* |(?:[Tt]he|[Hh]is|[Hh]er) \w+ ){{1,2}}(?:{SPEECH_VERBS})\b")
+
+
+@dataclass
+class FileStories:
+    """The usable stories of a file, in its order, and how many were set aside for what reason."""
+
+    stories: dict[str, str] = field(default_factory=dict)
+    """Text by content hash: 16 hex digits of the text with its white space collapsed."""
+    set_aside: Counter[str] = field(default_factory=Counter)
+
+
+def item_ids(settings: WriteStories, source: Path | None) -> list[str]:
+    """Ids of the stories in this shard, in order.
+
+    `source` is the file of a corpus with text source `file`, else None. Raises InputError for a file that cannot be
+    read, or if a grammar is not told how many stories to write.
+    """
+    if settings.text.source == "grammar":
+        if settings.stories is None:
+            raise InputError(f"corpora.{settings.corpus}.splits.{settings.split}.stories: a grammar needs a number")
+        return [item for index in range(settings.stories) if in_shard(item := f"{settings.split}-{index:06d}", settings)]
+    found = read_file(settings, source)
+    return [f"{settings.split}-{key}" for key in found.stories if in_shard(f"{settings.split}-{key}", settings)]
+
+
+def items_digest(settings: WriteStories, source: Path | None) -> str:
+    """Hex digest of the stories in this shard: their ids, which for a file are hashes of their content."""
+    return hashlib.sha256("\n".join(item_ids(settings, source)).encode()).hexdigest()
+
+
+def in_shard(item_id: str, settings: WriteStories) -> bool:
+    """Whether the story `item_id` belongs to the shard of these settings."""
+    index, count = parse_shard(settings.shard)
+    return shard_of(item_id, count) == index
+
+
+def read_file(settings: WriteStories, source: Path | None) -> FileStories:
+    """The first `settings.stories` usable stories of the file that fall into this split, whatever their shard.
+
+    Stories are separated by `<|endoftext|>`; in a file without that, by blank lines. A story's split follows from
+    a hash of the seed and its text.
+    """
+    if source is None:
+        raise InputError(f"corpora.{settings.corpus}.text: source file needs a path; give --source FILE")
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read ({error.strerror})") from None
+    pieces = data.split(SEPARATOR) if SEPARATOR in data else re.split(rb"\r?\n[ \t]*\r?\n", data)
+    wanted = "train" if settings.split == "text" else settings.split
+    result, seen = FileStories(), set()
+    for piece in pieces:
+        if len(result.stories) == settings.stories:
+            break
+        if not piece.strip():
+            continue
+        try:
+            text = " ".join(piece.decode("utf-8").split())
+        except UnicodeDecodeError:
+            result.set_aside["not UTF-8 text"] += 1
+            continue
+        key = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        if file_split(settings.text.seed, key) != wanted:
+            continue
+        if key in seen:
+            result.set_aside["said before"] += 1
+            continue
+        seen.add(key)
+        reason = why_unusable(text)
+        if reason:
+            result.set_aside[reason] += 1
+        else:
+            result.stories[key] = text
+    return result
+
+
+def file_split(seed: int, key: str) -> str:
+    """The split of the story with content hash `key`."""
+    value = int.from_bytes(hashlib.blake2b(f"{seed} {key}".encode(), digest_size=8).digest(), "big") % 100
+    for split, share in FILE_SHARES:
+        if value < share:
+            return split
+        value -= share
+    raise AssertionError("the shares make 100")
+
+
+def why_unusable(text: str) -> str | None:
+    """Why a text with collapsed white space is no story, or None if it is one."""
+    if not text.isprintable() or 2 * sum(map(str.isalpha, text[:200])) < len(text[:200]):
+        return "not text"
+    if next(sentence_ends(text), None) is None:
+        return "fewer than two sentences"
+    return None
+
+
+def sentence_ends(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where a sentence of `text` ends and the next one starts, as character offsets.
+
+    A sentence ends with a full stop, question or exclamation mark before a capital or a digit; not inside double
+    quotes, not after a title or an initial, not between a quotation and who said it.
+    """
+    quotes_pair = text.count('"') % 2 == 0 and text.count("“") == text.count("”")
+    depth = position = 0
+    for match in BOUNDARY.finditer(text):
+        end, start = match.end("quote"), match.start("next")
+        if quotes_pair:
+            depth += text.count('"', position, end) + text.count("“", position, end) + text.count("”", position, end)
+            position = end
+            if depth % 2:
+                continue
+        if match["mark"] == ".":
+            word = text[text.rfind(" ", 0, match.start()) + 1 : match.start()].lstrip("\"“'‘([")
+            if word.lower() in ABBREVIATIONS or (len(word) == 1 and word.isupper() and word != "I"):
+                continue
+        if match["quote"] and SAID_BY.match(text, start):
+            continue
+        yield end, start
+
+
+def split_ending(text: str) -> tuple[str, str]:
+    """Everything before the last sentence, and the last sentence. Raises ValueError for a single sentence."""
+    *_, (end, start) = sentence_ends(text)
+    return text[:end], text[start:]

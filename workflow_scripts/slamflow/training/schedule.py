@@ -1,0 +1,26 @@
+"""The learning rate, step by step."""
+
+from __future__ import annotations
+
+import math
+
+from slamflow.settings.training import Optimizer
+
+
+def learning_rate(step: int, steps: int, settings: Optimizer) -> float:
+    """Learning rate of step `step` (from 0) of `steps`.
+
+    It rises in a line over the warm-up and reaches its peak in the warm-up's last step. Then `cosine` (Loshchilov and
+    Hutter 2017) comes down to the floor in the very last step, `inverse_sqrt` (Vaswani et al. 2017) falls with the
+    root of the steps counted from the start, and `constant` stays.
+    """
+    warmup = math.ceil(round(settings.warmup * steps, 6))  # 0.07 * 100 is a little more than 7
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    if settings.schedule == "cosine":
+        progress = (step + 1 - warmup) / (steps - warmup)
+        height = (1 + math.cos(math.pi * progress)) / 2
+        return settings.min_learning_rate + (settings.learning_rate - settings.min_learning_rate) * height
+    if settings.schedule == "inverse_sqrt":
+        return settings.learning_rate * math.sqrt(max(warmup, 1) / (step + 1))
+    return settings.learning_rate

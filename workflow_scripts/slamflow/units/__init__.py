@@ -1,0 +1,1 @@
+"""Speech to units: encoders, codebooks, extraction, sequences of units."""

@@ -1,0 +1,125 @@
+"""Codebooks: k-means centroids, how frames get their unit, and how centroids are fitted and read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from slamflow.errors import InputError
+from slamflow.files import atomic_path
+from slamflow.units.restricted_pickle import read_centroids
+
+NEAR_TIE = 1e-4
+"""Two centroids are nearly tied for a frame if their distances differ by less than this share of the larger."""
+CHUNK = 16384
+"""Frames per matrix product: bounds the memory of the distances."""
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """Centroids [clusters, dimension] and, where features are standardised, mean and scale [dimension]; float32."""
+
+    centroids: np.ndarray
+    mean: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    def check(self, path: Path, dimension: int | None, clusters: int) -> None:
+        """Raise InputError unless the codebook fits the encoder (None: not known) and the settings."""
+        if len(self.centroids) != clusters:
+            raise InputError(f"{path}: {len(self.centroids)} centroids, but clusters is {clusters}")
+        if dimension is not None and self.centroids.shape[1] != dimension:
+            raise InputError(f"{path}: made for features of {self.centroids.shape[1]}, the encoder has {dimension}")
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file, atomically."""
+        tensors = {"centroids": self.centroids, "mean": self.mean, "scale": self.scale}
+        with atomic_path(path) as temporary:
+            save_file({name: np.ascontiguousarray(x) for name, x in tensors.items() if x is not None}, temporary)
+
+
+def read_codebook(path: Path) -> Codebook:
+    """Read a codebook from safetensors (`centroids`, perhaps `mean` and `scale`), .npy, or a k-means pickle.
+
+    Nothing in the file is executed. Raises InputError if the file is missing, damaged, or not a codebook.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            tensors = load_file(path)
+        elif path.suffix == ".npy":
+            tensors = {"centroids": np.load(path, allow_pickle=False)}
+        else:
+            tensors = {"centroids": read_centroids(path)}
+    except (SafetensorError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    if "centroids" not in tensors or ("mean" in tensors) != ("scale" in tensors):
+        raise InputError(f"{path}: needs the tensor centroids, and mean and scale both or neither")
+    parts = {name: tensors[name].astype(np.float32) for name in ("centroids", "mean", "scale") if name in tensors}
+    centroids = parts["centroids"]
+    if centroids.ndim != 2 or not 2 <= len(centroids) <= 65000:
+        raise InputError(f"{path}: centroids have the shape {centroids.shape}, expected [2 to 65000, dimension]")
+    if any(part.shape[-1] != centroids.shape[1] or not np.isfinite(part).all() for part in parts.values()):
+        raise InputError(f"{path}: the tensors differ in dimension or hold NaN")
+    return Codebook(**parts)
+
+
+class Quantizer:
+    """Assigns frames to the nearest centroid, on one device."""
+
+    def __init__(self, codebook: Codebook, device: torch.device) -> None:
+        centroids = torch.from_numpy(codebook.centroids)
+        # Distances do not change when everything is moved; about the centroids' middle, rounding errors are least.
+        middle = centroids.double().mean(dim=0).float()
+        centred = centroids - middle
+        shift, scale = middle, None
+        if codebook.mean is not None and codebook.scale is not None:
+            # (x - mean) / scale - middle, as one difference and one product
+            scale = torch.from_numpy(codebook.scale)
+            shift = torch.from_numpy(codebook.mean) + middle * scale
+            scale = (1 / scale).to(device)
+        self.shift = shift.to(device)
+        self.scale = scale
+        self.transposed = centred.T.contiguous().to(device)
+        self.squares = centred.double().square().sum(dim=1).float().to(device)
+        self.dimension = centroids.shape[1]
+
+    @torch.inference_mode()
+    def assign(self, frames: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Units (int64 [frames]) of frames (float32 [frames, dimension]), and which of them are near ties (bool)."""
+        units, ties = [], []
+        for chunk in frames.split(CHUNK):
+            moved = chunk - self.shift if self.scale is None else (chunk - self.shift) * self.scale
+            rest = torch.addmm(self.squares, moved, self.transposed, alpha=-2)  # squared distance less |frame|^2
+            nearest = rest.topk(2, dim=1, largest=False)
+            distances = (nearest.values + moved.square().sum(dim=1, keepdim=True)).clamp(min=0).sqrt()
+            units.append(nearest.indices[:, 0])
+            ties.append(distances[:, 1] - distances[:, 0] <= NEAR_TIE * distances[:, 1])
+        return torch.cat(units).cpu().numpy(), torch.cat(ties).cpu().numpy()
+
+
+def fit_codebook(frames: np.ndarray, clusters: int, seed: int, standardize: bool) -> Codebook:
+    """K-means (Lloyd 1982, started by k-means++) of frames, float32 [frames, dimension].
+
+    Single-threaded with a fixed seed: the same frames give the same bytes. Raises InputError if there are fewer
+    frames than clusters.
+    """
+    if len(frames) < clusters:
+        raise InputError(f"{len(frames)} frames cannot make {clusters} clusters; raise fit.hours or lower fit.clusters")
+    from sklearn.cluster import MiniBatchKMeans
+    from threadpoolctl import threadpool_limits
+
+    mean = scale = None
+    if standardize:
+        mean = frames.mean(axis=0, dtype=np.float64).astype(np.float32)
+        scale = frames.std(axis=0, dtype=np.float64).astype(np.float32)
+        scale[scale == 0] = 1
+        frames = (frames - mean) / scale
+    with threadpool_limits(limits=1):
+        kmeans = MiniBatchKMeans(clusters, batch_size=10_000, n_init=1, max_iter=100, random_state=seed).fit(frames)
+    return Codebook(kmeans.cluster_centers_.astype(np.float32), mean, scale)

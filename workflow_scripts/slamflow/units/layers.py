@@ -1,0 +1,91 @@
+"""The transformer layer that Whisper's and HuBERT's encoders share, and the masks that make padding invisible.
+
+These are plain functions rather than transformers' modules for three reasons: batches of unequal length have to give
+what each file gives alone (masks inside the modules), layers above the wanted one are never read, and a job per
+shard should not spend seconds on importing a library. The tests hold them against transformers' own classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+Affine = tuple[torch.Tensor, torch.Tensor | None]
+"""Weight and bias."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights of one transformer layer; query, key and value are one matrix."""
+
+    qkv: Affine
+    out: Affine
+    attention_norm: Affine
+    up: Affine
+    down: Affine
+    final_norm: Affine
+
+
+def affine(tensors: Mapping[str, torch.Tensor], name: str) -> Affine:
+    """Weight and bias (None if there is none) of the module `name`."""
+    return tensors[f"{name}.weight"], tensors.get(f"{name}.bias")
+
+
+def read_layer(
+    tensors: Mapping[str, torch.Tensor], prefix: str, attention: str, attention_norm: str, up: str, down: str
+) -> Layer:
+    """Collect a layer's weights under the names that its model has for them."""
+    parts = [affine(tensors, f"{prefix}.{attention}.{part}_proj") for part in "qkv"]
+    # Whisper's keys have no bias.
+    biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in parts]
+    return Layer(
+        qkv=(torch.cat([weight for weight, _ in parts]), torch.cat(biases)),
+        out=affine(tensors, f"{prefix}.{attention}.out_proj"),
+        attention_norm=affine(tensors, f"{prefix}.{attention_norm}"),
+        up=affine(tensors, f"{prefix}.{up}"),
+        down=affine(tensors, f"{prefix}.{down}"),
+        final_norm=affine(tensors, f"{prefix}.final_layer_norm"),
+    )
+
+
+def norm(x: torch.Tensor, weights: Affine, epsilon: float) -> torch.Tensor:
+    """Layer norm over the last axis."""
+    return F.layer_norm(x, (x.shape[-1],), *weights, epsilon)
+
+
+def attend(x: torch.Tensor, layer: Layer, heads: int, mask: torch.Tensor | None) -> torch.Tensor:
+    """Multi-head self-attention (Vaswani et al. 2017, arXiv:1706.03762) of x [batch, time, width].
+
+    `mask` [batch, 1, 1, time] is true where a frame may be looked at; None where all may.
+    """
+    batch, time, width = x.shape
+    query, key, value = F.linear(x, *layer.qkv).view(batch, time, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    return F.linear(mixed.transpose(1, 2).reshape(batch, time, width), *layer.out)
+
+
+def feed_forward(x: torch.Tensor, layer: Layer) -> torch.Tensor:
+    """Two linear maps with a GELU between."""
+    return F.linear(F.gelu(F.linear(x, *layer.up)), *layer.down)
+
+
+def pre_norm(x: torch.Tensor, layer: Layer, heads: int, epsilon: float, mask: torch.Tensor | None) -> torch.Tensor:
+    """A layer that normalises what goes into attention and feed-forward (Whisper, HuBERT large)."""
+    x = x + attend(norm(x, layer.attention_norm, epsilon), layer, heads, mask)
+    return x + feed_forward(norm(x, layer.final_norm, epsilon), layer)
+
+
+def post_norm(x: torch.Tensor, layer: Layer, heads: int, epsilon: float, mask: torch.Tensor | None) -> torch.Tensor:
+    """A layer that normalises the sums (HuBERT base)."""
+    x = norm(x + attend(x, layer, heads, mask), layer.attention_norm, epsilon)
+    return norm(x + feed_forward(x, layer), layer.final_norm, epsilon)
+
+
+def real_frames(counts: list[int], device: torch.device) -> torch.Tensor | None:
+    """Boolean [batch, time], true where a frame belongs to its file; None if no file is padded."""
+    if min(counts) == max(counts):
+        return None
+    return torch.arange(max(counts), device=device) < torch.tensor(counts, device=device)[:, None]

@@ -1,0 +1,103 @@
+"""Speak one shard of a story corpus.
+
+Reads: --stories, JSONL of write_stories.
+Writes: --output, a speech shard: Parquet with `id`, `speaker` (the voice), `text`, `audio` (a 16 kHz mono FLAC
+file), `source` (corpus/split/id), `seconds` and `start`; --manifest, JSON with counts, seconds, settings, SHA-256,
+versions, and the stories that were set aside with the reason.
+
+A story of train, text or validation is one utterance. One of dev, test or preference is two or three, told apart by
+their ids: {id}.prompt, {id}.ending and, where the story has one, {id}.wrong_detail; all in one voice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from slamflow import commands, files
+from slamflow.errors import InputError
+from slamflow.settings.corpora import SynthesizeStories
+from slamflow.speech import hibari, shards
+
+WHOLE = ("train", "text", "validation")
+"""Splits whose stories are spoken in one piece."""
+
+
+def main(argv: list[str]) -> None:
+    arguments = commands.parser(__doc__)
+    arguments.add_argument("--stories", type=Path, required=True, help="JSONL of write_stories")
+    arguments.add_argument("--output", type=Path, required=True, help="speech shard to write (Parquet)")
+    arguments.add_argument("--manifest", type=Path, required=True, help="manifest to write (JSON)")
+    options = arguments.parse_args(argv)
+    settings = commands.read_settings(SynthesizeStories, options.settings)
+    stories = files.read_jsonl(options.stories)
+    set_aside: list[dict[str, str]] = []
+    seconds: dict[str, float] = {}
+    rows = speak(stories, settings, set_aside)
+
+    def counted() -> Iterator[dict[str, Any]]:
+        for row in rows:
+            seconds[row["id"]] = row["seconds"]
+            yield row
+
+    shards.write_speech_shard(options.output, counted())
+    manifest = {
+        "corpus": settings.corpus,
+        "split": settings.split,
+        "stories": len(stories) - len(set_aside),
+        "utterances": len(seconds),
+        "seconds": round(sum(seconds.values()), 3),
+        "set_aside": set_aside,
+        "settings": settings.model_dump(),
+        "sha256": files.sha256_file(options.output),
+        "versions": {name: version(name) for name in ("hibari-tts", "numpy", "onnxruntime", "soundfile", "soxr")},
+    }
+    files.write_json(options.manifest, manifest)
+    commands.log.info("%s: %d utterances, %.2f h", options.output, len(seconds), sum(seconds.values()) / 3600)
+
+
+def speak(
+    stories: list[dict[str, Any]], settings: SynthesizeStories, set_aside: list[dict[str, str]]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a speech shard, story by story; a story that cannot be spoken goes to `set_aside` whole."""
+    speaker = hibari.Speaker()
+    for story in commands.progress(stories, len(stories), "stories"):
+        voice = hibari.voice_of(story["id"], settings.speech.voices)
+        rows = []
+        try:
+            for utterance_id, text in utterances(story, settings.split).items():
+                seed = hibari.utterance_seed(settings.speech.seed, utterance_id)
+                speech = speaker.say(text, settings.speech.voices[voice], seed)
+                rows.append(
+                    {
+                        "id": utterance_id,
+                        "speaker": voice,
+                        "text": text,
+                        "audio": shards.encode_flac(speech, hibari.SAMPLE_RATE_HZ),
+                        "source": f"{settings.corpus}/{settings.split}/{utterance_id}",
+                        "seconds": len(speech) / hibari.SAMPLE_RATE_HZ,
+                        "start": 0.0,
+                    }
+                )
+        except hibari.Unspeakable as error:
+            commands.log.warning("story %s is set aside: %s", story["id"], error)
+            set_aside.append({"id": story["id"], "reason": str(error)})
+            continue
+        yield from rows
+
+
+def utterances(story: dict[str, Any], split: str) -> dict[str, str]:
+    """What is spoken of a story: text by utterance id. Raises InputError if a key is missing."""
+    try:
+        if split in WHOLE:
+            return {story["id"]: story["text"]}
+        parts = {part: story[part] for part in ("prompt", "ending", "wrong_detail")}
+    except KeyError as error:
+        raise InputError(f"story {story.get('id')}: no key {error}; the file is not one of write_stories") from None
+    return {f"{story['id']}.{part}": text for part, text in parts.items() if text is not None}
+
+
+if __name__ == "__main__":
+    commands.run(main)
