@@ -19,7 +19,9 @@ rule fetch_asset:
         mem_mb=1000,
     params:
         command=PLAN.command("fetch_asset"),
-        settings=PLAN.asset_file,
+        # What the file must be decides; another mirror for it is no reason to fetch it again.
+        content=PLAN.asset_content,
+        settings=lambda wildcards, output: PLAN.asset_file(wildcards),
     shell:
         r"""
         {params.command} \
@@ -38,6 +40,7 @@ rule convert_asset:
         config="<resources>/models/{asset}/config.json",
         weights="<resources>/models/{asset}/model.safetensors",
         tokenizer="<resources>/models/{asset}/tokenizer.json",
+        tokenizer_config="<resources>/models/{asset}/tokenizer_config.json",
     log:
         "<logs>/convert_asset/{asset}.log",
     benchmark:

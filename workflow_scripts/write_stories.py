@@ -1,6 +1,7 @@
 """Write one shard of a story corpus as text.
 
-Reads: nothing (text source `grammar`), or --source, a UTF-8 file of stories separated by `<|endoftext|>`.
+Reads: nothing (text source `grammar`), or --source, a UTF-8 file of stories separated by `<|endoftext|>`
+(in a file without that, by blank lines; without those, by line ends).
 Writes: --output, JSONL with `id`, `split`, `shape`, `hero`, `object`, `event`, `text`, `prompt` (all but the last
 sentence), `ending` (the last sentence) and `wrong_detail` (an ending that contradicts the story in one detail).
 A file's stories have null for shape, hero, object, event and wrong_detail.
@@ -35,6 +36,10 @@ def main(argv: list[str]) -> None:
 def from_file(settings: WriteStories, source: Path | None) -> list[dict[str, str | None]]:
     """The records of a file's stories in this shard. Raises InputError if the file has none for the split."""
     found = sources.read_file(settings, source)
+    if found.separator != "<|endoftext|>":
+        commands.log.warning(
+            "%s has no <|endoftext|>: its stories are taken to be separated by %s", source, found.separator
+        )
     for reason, count in sorted(found.set_aside.items()):
         commands.log.warning("%s, split %s: %d set aside: %s", source, settings.split, count, reason)
     if not found.stories:

@@ -12,7 +12,7 @@ from pathlib import Path
 FOLDERS = {
     "pack_tokens": ["data-00000-of-00001.arrow", "dataset_info.json", "state.json", "manifest.json"],
     "pretrain": ["config.json", "model.safetensors", "speech.json", "training.json", "metrics.jsonl"],
-    "convert_asset": ["config.json", "model.safetensors", "tokenizer.json"],
+    "convert_asset": ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"],
 }
 OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs"}
 OUTPUTS |= {f"--{name}{suffix}" for name in ("unigram", "5gram", "length") for suffix in ("", "-pairs")}

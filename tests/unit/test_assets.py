@@ -106,7 +106,7 @@ def test_the_shipped_table_is_valid() -> None:
 
 def test_a_file_from_a_web_server(server: StandIn, tmp_path: Path) -> None:
     assert get(asset(f"{server.url}/weights.bin"), tmp_path) == CONTENT
-    assert not list((tmp_path / "downloads").rglob("*.part"))
+    assert [path.suffix for path in (tmp_path / "downloads" / "http").iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("lengths", [True, False])

@@ -11,10 +11,10 @@ LIBRARY = "slamflow"
 
 
 def code_digest(command: Path) -> str:
-    """Digest of the syntax trees of `command` and of every slamflow module it imports, directly or not.
+    """Digests of the syntax trees of `command` and of every slamflow module it imports, directly or not.
 
     Comments, docstrings, layout and the place of the checkout do not count. Parameters: `command`, a Python file
-    that lies beside the slamflow package. Returns 16 hex digits.
+    that lies beside the slamflow package. Returns `file:digest` for each file, so that a change can be named.
     """
     root = command.parent
     pending = [command]
@@ -27,8 +27,7 @@ def code_digest(command: Path) -> str:
         seen[name], imported = _meaning(path, path.stat().st_mtime_ns)
         for module in imported:
             pending.extend(_module_files(root, module))
-    listing = "\n".join(f"{name} {digest}" for name, digest in sorted(seen.items()))
-    return hashlib.sha256(listing.encode()).hexdigest()[:16]
+    return " ".join(f"{name}:{digest}" for name, digest in sorted(seen.items()))
 
 
 @functools.lru_cache(maxsize=None)
@@ -53,7 +52,7 @@ def _meaning(path: Path, _mtime_ns: int) -> tuple[str, frozenset[str]]:
                     and isinstance(statement.value.value, str)
                 )
             ]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:12], frozenset(imported)
 
 
 def _module_files(root: Path, module: str) -> list[Path]:

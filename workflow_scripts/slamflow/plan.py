@@ -119,6 +119,11 @@ class Plan:
         """Settings of one fetch_asset job."""
         return _json(self.assets[wildcards.asset].files[wildcards.file])
 
+    def asset_content(self, wildcards: Any) -> str:
+        """What pins an asset's file: its sha256, or its hub revision."""
+        file = self.assets[wildcards.asset].files[wildcards.file]
+        return file.sha256 or " ".join(file.sources)
+
     def asset_files(self, name: str) -> list[str]:
         """All files of an asset."""
         return [f"<resources>/assets/{name}/{file}" for file in self.assets[name].files]

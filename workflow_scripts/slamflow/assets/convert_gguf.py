@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import tempfile
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def convert(source: Path, output: Path) -> None:
             source, gguf_file=path.name, dtype=torch.float32, local_files_only=True
         )
         tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=path.name, local_files_only=True)
-    except (ValueError, KeyError, NotImplementedError) as error:
+    except (ValueError, LookupError, struct.error, NotImplementedError) as error:
         raise InputError(f"{path}: not a causal language model that transformers reads ({error})") from None
     # The weights are no longer quantised, and save_pretrained refuses the record of it.
     del model.config.quantization_config

@@ -61,7 +61,7 @@ def whisper_state(model: Model, path: Path) -> dict[str, torch.Tensor]:
         tensor = variables.pop(name)
         if tensor.dtype not in FLOATS:
             raise InputError(f"{path}: {name} is quantised ({tensor.dtype}); take a float16 or float32 conversion")
-        return tensor.float()
+        return tensor.to(torch.float32, copy=True)  # aliases share memory, which safetensors refuses
 
     def layer_norm(old: str, new: str) -> None:
         state[f"{new}.weight"], state[f"{new}.bias"] = take(f"{old}/gamma"), take(f"{old}/beta")

@@ -50,9 +50,6 @@ def download(url: str, part: Path, name: str, expected: int | None) -> None:
     failed = 0
     while True:
         before = size_of(part)
-        if expected is not None and before > expected:
-            discard(part)
-            before = 0
         if before == expected:
             return
         try:

@@ -24,7 +24,9 @@ def load_model(folder: Path) -> PreTrainedModel:
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json; expected a folder with a transformers model")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    torch.nn.Module.to(model, device)
+    return model.eval()
 
 
 def batches(lengths: npt.NDArray[np.int64], positions: int) -> Iterator[npt.NDArray[np.int64]]:
@@ -47,7 +49,7 @@ def mean_nll(
     causal model cannot see it, so that what else is in a batch of `positions` does not matter. Raises InputError if
     the model's vocabulary or context is too small.
     """
-    vocabulary = model.get_input_embeddings().num_embeddings
+    vocabulary = model.config.vocab_size
     largest = max((int(units.max()) for units in sequences if units.size), default=-1)
     if largest + FIRST_UNIT >= vocabulary:
         raise InputError(

@@ -175,9 +175,9 @@ def build(
 
 def write_items(path: Path, items: list[Item]) -> None:
     """Write items as Parquet."""
-    columns = [pa.array(list(column), field.type) for column, field in zip(zip(*items, strict=True), ITEM_SCHEMA)]
+    table = pa.Table.from_pylist([item._asdict() for item in items], schema=ITEM_SCHEMA)
     with files.atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns, schema=ITEM_SCHEMA), temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def read_items(path: Path) -> list[Item]:

@@ -22,7 +22,7 @@ CONFIDENCE = 0.95
 def cluster_sums(values: Floats, clusters: Sequence[str]) -> tuple[Floats, Floats]:
     """Sum of the values and number of items of each cluster."""
     _, index = np.unique(np.asarray(clusters), return_inverse=True)
-    return np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
+    return np.bincount(index, weights=values).astype(np.float64), np.bincount(index).astype(np.float64)
 
 
 def sum_variance(sums: Floats, sizes: Floats) -> float:

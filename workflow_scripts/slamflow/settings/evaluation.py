@@ -8,7 +8,6 @@ from pydantic import Field
 
 from slamflow.settings.base import Settings
 
-
 BenchmarkKind = Literal["tstorycloze", "sstorycloze"]
 
 
@@ -39,4 +38,5 @@ class Evaluation(Settings):
     """How scores are computed."""
 
     ngram_tokens: Annotated[int, Field(ge=1)] = 20_000_000
-    """Units that the n-gram baselines are fitted on, the first of the training data (about 300 bytes of memory each)."""
+    """How many units of the training data, the first ones, the n-gram baselines are fitted on.
+    Each takes about 120 bytes of memory."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from slamflow.sharding import stable_hash
 from slamflow.stories.vocabulary import ADJECTIVES, BOYS, GIRLS, NAMES, NOUNS, OBJECTS, POOLS, USES, VERBS
@@ -102,7 +102,10 @@ SHAPES = (
             "storm": "saw a dark storm",
         },
         (
-            ("One night {hero} {used} a {object} {place}.", "One night {hero} took a {colour} {object} and hid {place}."),
+            (
+                "One night {hero} {used} a {object} {place}.",
+                "One night {hero} took a {colour} {object} and hid {place}.",
+            ),
             ("{He} {tell} and was {fear}.", "Suddenly {he} {tell} and felt {fear}."),
             ("But it was only a {little} {animal}.", "Then a {little} {animal} came out and waved."),
         ),
@@ -168,7 +171,10 @@ SHAPES = (
         (
             ("{hero} found a {colour} {object} {place}.", "One {weather} day {hero} found a {object} {place}."),
             ("It was so {look} that {he} {tell}.", "{He} did not ask and {tell}."),
-            ("But the {helper} had lost it and was {upset}.", "The {object} belonged to the {helper}, who felt {upset}."),
+            (
+                "But the {helper} had lost it and was {upset}.",
+                "The {object} belonged to the {helper}, who felt {upset}.",
+            ),
         ),
         (
             "{hero} gave the {object} back, and the {helper} was not {upset} any more.",
@@ -210,7 +216,7 @@ SHAPES = (
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def combination_split(hero: str, object_: str, event: str, held_out: bool = False) -> str:
     """The split that (hero, object, event) belongs to; for a held-out shape's event, dev or test.
 
@@ -290,9 +296,7 @@ def _slots(shape: Shape, choices: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _wrong_detail(
-    rng: random.Random, shape: Shape, choices: dict[str, str], template: str, combinations: str
-) -> str:
+def _wrong_detail(rng: random.Random, shape: Shape, choices: dict[str, str], template: str, combinations: str) -> str:
     """The ending with one detail changed, to one that another story of this split may have."""
     details = [detail for detail in DETAILS if f"{{{detail}}}" in template]
     for detail in rng.sample(details, len(details)):
@@ -308,6 +312,7 @@ def _wrong_detail(
 
 
 def _alternatives(shape: Shape, detail: str, value: str) -> list[str]:
+    pool: tuple[str, ...]
     if detail == "hero":  # of the same gender, so that pronouns stay right
         pool = GIRLS if value in GIRLS else BOYS
     elif detail == "object":

@@ -17,7 +17,12 @@ from slamflow.errors import InputError
 from slamflow.settings.corpora import WriteStories
 from slamflow.sharding import parse_shard, shard_of
 
-SEPARATOR = b"<|endoftext|>"
+SEPARATORS = {
+    "<|endoftext|>": re.compile(rb"<\|endoftext\|>"),
+    "blank lines": re.compile(rb"\r?\n[ \t]*\r?\n"),
+    "line ends": re.compile(rb"\r?\n"),
+}
+"""What may stand between stories; a file uses the first of these that occurs in it."""
 FILE_SHARES = (("train", 88), ("validation", 2), ("dev", 3), ("test", 3), ("preference", 4))
 """Per cent of a file's stories. The split `text` is that of `train`."""
 
@@ -26,6 +31,8 @@ ABBREVIATIONS = frozenset(("mr", "mrs", "ms", "dr", "st", "prof", "vs", "etc", "
 # `"Stop!" Tom said.` is one sentence.
 SPEECH_VERBS = "said|says|asked|cried|shouted|yelled|replied|answered|called|whispered|exclaimed|thought|laughed|added"
 BOUNDARY = re.compile(r"""(?P<mark>[.!?…]+)(?P<quote>["”'’)\]]*)\s+(?P<next>["“'‘(\[]*[A-Z0-9])""")
+SHORTEST_ENDING = 3
+"""Words. "The end." is not an ending of its own."""
 SAID_BY = re.compile(rf"(?:[A-Z][\w'’-]* |(?:[Tt]he|[Hh]is|[Hh]er) \w+ ){{1,2}}(?:{SPEECH_VERBS})\b")
 
 
@@ -36,6 +43,8 @@ class FileStories:
     stories: dict[str, str] = field(default_factory=dict)
     """Text by content hash: 16 hex digits of the text with its white space collapsed."""
     set_aside: Counter[str] = field(default_factory=Counter)
+    separator: str = ""
+    """The key of SEPARATORS that was used."""
 
 
 def item_ids(settings: WriteStories, source: Path | None) -> list[str]:
@@ -47,7 +56,9 @@ def item_ids(settings: WriteStories, source: Path | None) -> list[str]:
     if settings.text.source == "grammar":
         if settings.stories is None:
             raise InputError(f"corpora.{settings.corpus}.splits.{settings.split}.stories: a grammar needs a number")
-        return [item for index in range(settings.stories) if in_shard(item := f"{settings.split}-{index:06d}", settings)]
+        return [
+            item for index in range(settings.stories) if in_shard(item := f"{settings.split}-{index:06d}", settings)
+        ]
     found = read_file(settings, source)
     return [f"{settings.split}-{key}" for key in found.stories if in_shard(f"{settings.split}-{key}", settings)]
 
@@ -66,8 +77,8 @@ def in_shard(item_id: str, settings: WriteStories) -> bool:
 def read_file(settings: WriteStories, source: Path | None) -> FileStories:
     """The first `settings.stories` usable stories of the file that fall into this split, whatever their shard.
 
-    Stories are separated by `<|endoftext|>`; in a file without that, by blank lines. A story's split follows from
-    a hash of the seed and its text.
+    Stories are separated by `<|endoftext|>`; in a file without that by blank lines, and without those by line ends.
+    A story's split follows from a hash of the seed and its text.
     """
     if source is None:
         raise InputError(f"corpora.{settings.corpus}.text: source file needs a path; give --source FILE")
@@ -75,10 +86,10 @@ def read_file(settings: WriteStories, source: Path | None) -> FileStories:
         data = source.read_bytes()
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from None
-    pieces = data.split(SEPARATOR) if SEPARATOR in data else re.split(rb"\r?\n[ \t]*\r?\n", data)
+    separator = next((name for name, pattern in SEPARATORS.items() if pattern.search(data)), "line ends")
     wanted = "train" if settings.split == "text" else settings.split
-    result, seen = FileStories(), set()
-    for piece in pieces:
+    result, seen = FileStories(separator=separator), set()
+    for piece in SEPARATORS[separator].split(data):
         if len(result.stories) == settings.stories:
             break
         if not piece.strip():
@@ -117,8 +128,9 @@ def why_unusable(text: str) -> str | None:
     """Why a text with collapsed white space is no story, or None if it is one."""
     if not text.isprintable() or 2 * sum(map(str.isalpha, text[:200])) < len(text[:200]):
         return "not text"
-    if next(sentence_ends(text), None) is None:
-        return "fewer than two sentences"
+    first = next(sentence_ends(text), None)
+    if first is None or len(text[first[1] :].split()) < SHORTEST_ENDING:
+        return "too short to split into a prompt and an ending"
     return None
 
 
@@ -147,6 +159,11 @@ def sentence_ends(text: str) -> Iterator[tuple[int, int]]:
 
 
 def split_ending(text: str) -> tuple[str, str]:
-    """Everything before the last sentence, and the last sentence. Raises ValueError for a single sentence."""
-    *_, (end, start) = sentence_ends(text)
-    return text[:end], text[start:]
+    """The prompt and the ending of a story: its last sentence of three words or more, with what follows it.
+
+    Raises ValueError for a text that `why_unusable` refuses.
+    """
+    for end, start in reversed(list(sentence_ends(text))):
+        if len(text[start:].split()) >= SHORTEST_ENDING:
+            return text[:end], text[start:]
+    raise ValueError(f"cannot be split into a prompt and an ending: {text[:60]!r}")

@@ -87,14 +87,11 @@ NOUNS = tuple(
     sorted(
         {
             *OBJECTS,
-            *POOLS["animal"],
-            *POOLS["helper"],
-            *POOLS["barrier"],
-            *POOLS["material"],
+            *(word for pool in ("animal", "helper", "barrier", "material", "time") for word in POOLS[pool]),
             *(phrase.split()[-1] for phrase in (*POOLS["place"], *POOLS["spot"])),
-            *POOLS["time"],
-            *("glue", "tape", "string", "wire", "paint", "money", "coin", "gift", "friend", "night"),
-            *("noise", "shadow", "growl", "storm", "mud", "hole", "tree", "net", "picnic", "party", "birthday", "wedding"),
+            *("glue", "tape", "string", "wire", "paint", "nail", "money", "coin", "apple", "floor", "window", "hen"),
+            *("noise", "shadow", "growl", "storm", "mud", "hole", "tree", "net", "picnic", "party", "birthday"),
+            *("wedding", "night", "turn", "mess", "home"),
         }
     )
 )
@@ -106,7 +103,11 @@ VERBS = tuple(
             *(("want", "wanted"), ("buy", "bought"), ("give", "gave"), ("share", "shared"), ("laugh", "laughed")),
             *(("show", "showed"), ("fix", "fixed"), ("smile", "smiled"), ("carry", "carried"), ("hug", "hugged")),
             *(("make", "made"), ("hide", "hid"), ("bury", "buried"), ("take", "took"), ("bring", "brought")),
-            *(("watch", "watched"), ("cheer", "cheered"), ("cry", "cried"), ("run", "ran"), ("look", "looked")),
+            *(("watch", "watched"), ("cheer", "cheered"), ("cry", "cried"), ("look", "looked"), ("help", "helped")),
+            *(("hear", "heard"), ("fall", "fell"), ("break", "broke"), ("crack", "cracked"), ("bend", "bent")),
+            *(("snap", "snapped"), ("try", "tried"), ("save", "saved"), ("love", "loved"), ("wash", "washed")),
+            *(("pick", "picked"), ("sweep", "swept"), ("feed", "fed"), ("steal", "stole"), ("grab", "grabbed")),
+            *(("walk", "walked"), ("wave", "waved"), ("wish", "wished"), ("keep", "kept"), ("paint", "painted")),
         }
     )
 )

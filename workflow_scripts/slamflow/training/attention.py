@@ -98,7 +98,7 @@ class _FromSlots(torch.autograd.Function):
 
 
 def documents_attention(
-    module: torch.nn.Module,
+    _module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -42,7 +42,7 @@ def build_model(settings: Model, vocabulary: int, context: int, parent: Path | N
     for key, value in TOKEN_IDS.items():
         setattr(model.config, key, value)
     # A row of the embedding that never gets a gradient is the text model's affair: its padding may be our BOS.
-    model.get_input_embeddings().padding_idx = None
+    _embedding(model).padding_idx = None
     return model
 
 
@@ -92,13 +92,16 @@ def _from_text_model(settings: Model, vocabulary: int, parent: Path) -> PreTrain
     # The first rows are kept bit for bit; rows beyond the text model's own vocabulary are new.
     model.resize_token_embeddings(vocabulary, mean_resizing=False)
     if settings.embeddings == "random":
-        deviation = getattr(config, "initializer_range", None) or getattr(config, "init_std", 0.02)
-        output = model.get_output_embeddings()
-        with torch.no_grad():
-            nn.init.normal_(model.get_input_embeddings().weight, std=deviation)
-            if output.weight is not model.get_input_embeddings().weight:
-                nn.init.normal_(output.weight, std=deviation)
+        deviation: float = getattr(config, "initializer_range", None) or getattr(config, "init_std", None) or 0.02
+        weight, output = _embedding(model).weight, cast(nn.Linear, model.get_output_embeddings()).weight
+        nn.init.normal_(weight, std=deviation)
+        if output is not weight:
+            nn.init.normal_(output, std=deviation)
     return model
+
+
+def _embedding(model: PreTrainedModel) -> nn.Embedding:
+    return cast(nn.Embedding, model.get_input_embeddings())
 
 
 def load_config(folder: Path) -> PretrainedConfig:
@@ -116,7 +119,7 @@ def load_model(folder: Path, config: PretrainedConfig) -> PreTrainedModel:
     if not any(folder.glob("*.safetensors")):
         raise InputError(f"{folder}: no safetensors; other formats are not read")
     try:
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
@@ -127,6 +130,8 @@ def load_model(folder: Path, config: PretrainedConfig) -> PreTrainedModel:
         )
     except Exception as error:  # a damaged file raises errors of several libraries
         raise InputError(f"{folder}: transformers cannot load this model: {error}") from None
+    model: PreTrainedModel = loaded[0]
+    loading: dict[str, Any] = loaded[1]
     if loading["missing_keys"]:
         raise InputError(f"{folder}: the weights lack {sorted(loading['missing_keys'])[0]}; is it a causal LM?")
     return model

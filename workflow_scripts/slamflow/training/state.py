@@ -68,7 +68,7 @@ def saves(folder: Path) -> list[tuple[int, Path]]:
 def latest(folder: Path, fingerprint: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
     """The newest save of the same training and its record; None if there is none.
 
-    A save of another training stays only until the first new one; what has changed goes to the log.
+    A save of another training stays until the first new one; what has changed goes to the log.
     """
     for step, path in saves(folder):
         try:
@@ -80,25 +80,36 @@ def latest(folder: Path, fingerprint: dict[str, Any]) -> tuple[Path, dict[str, A
         if saved == fingerprint:
             return path, record
         changed = sorted(key for key in {*saved, *fingerprint} if saved.get(key) != fingerprint.get(key))
-        log.info("the saved step %d is of another training (changed: %s); starting afresh", step, ", ".join(changed))
-        return None
+        log.info("the saved step %d is of another training (changed: %s); not used", step, ", ".join(changed))
     return None
 
 
-def save(folder: Path, step: int, record: dict[str, Any], write: Callable[[Path], None]) -> None:
+def save(
+    folder: Path,
+    step: int,
+    record: dict[str, Any],
+    write: Callable[[Path], None],
+    main: bool = True,
+    barrier: Callable[[], None] = lambda: None,
+) -> None:
     """Save a step: `write` fills a new folder, `record` goes beside it, then older saves are removed.
 
-    `record` must be JSON and hold `fingerprint`.
+    `record` must be JSON and hold `fingerprint`. All ranks call this and all run `write`; the `main` one does the rest.
     """
     temporary = folder / f".step-{step}.part"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    if main:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+    barrier()
     write(temporary)
+    barrier()
+    if not main:
+        return
     files.write_json(temporary / RECORD, record)
     for path in sorted(temporary.rglob("*")):
-        if path.is_file():
-            with open(path, "rb") as stream:
-                os.fsync(stream.fileno())
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
     target = folder / f"step-{step}"
     if target.exists():  # of another training, or one that could not be read
         shutil.rmtree(target)

@@ -16,8 +16,10 @@ from slamflow.units.restricted_pickle import read_centroids
 
 NEAR_TIE = 1e-4
 """Two centroids are nearly tied for a frame if their distances differ by less than this share of the larger."""
-CHUNK = 16384
+CHUNK = 4096
 """Frames per matrix product: bounds the memory of the distances."""
+CANDIDATES = 4
+"""Centroids whose distances are computed once more, without the matrix product's cancellation."""
 
 
 @dataclass(frozen=True)
@@ -76,30 +78,33 @@ class Quantizer:
         centroids = torch.from_numpy(codebook.centroids)
         # Distances do not change when everything is moved; about the centroids' middle, rounding errors are least.
         middle = centroids.double().mean(dim=0).float()
-        centred = centroids - middle
-        shift, scale = middle, None
+        self.shift = middle
+        self.scale: torch.Tensor | None = None
         if codebook.mean is not None and codebook.scale is not None:
             # (x - mean) / scale - middle, as one difference and one product
             scale = torch.from_numpy(codebook.scale)
-            shift = torch.from_numpy(codebook.mean) + middle * scale
-            scale = (1 / scale).to(device)
-        self.shift = shift.to(device)
-        self.scale = scale
-        self.transposed = centred.T.contiguous().to(device)
-        self.squares = centred.double().square().sum(dim=1).float().to(device)
-        self.dimension = centroids.shape[1]
+            self.shift = torch.from_numpy(codebook.mean) + middle * scale
+            self.scale = (1 / scale).to(device)
+        self.shift = self.shift.to(device)
+        self.centroids = (centroids - middle).to(device)
+        self.squares = self.centroids.double().square().sum(dim=1).float()
+        self.candidates = min(CANDIDATES, len(centroids))
 
     @torch.inference_mode()
     def assign(self, frames: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Units (int64 [frames]) of frames (float32 [frames, dimension]), and which of them are near ties (bool)."""
+        """Units (int64 [frames]) of frames (float32 [frames, dimension]), and which of them are near ties (bool).
+
+        A matrix product finds the few nearest centroids; the distances to them are then summed up directly.
+        """
         units, ties = [], []
         for chunk in frames.split(CHUNK):
             moved = chunk - self.shift if self.scale is None else (chunk - self.shift) * self.scale
-            rest = torch.addmm(self.squares, moved, self.transposed, alpha=-2)  # squared distance less |frame|^2
-            nearest = rest.topk(2, dim=1, largest=False)
-            distances = (nearest.values + moved.square().sum(dim=1, keepdim=True)).clamp(min=0).sqrt()
-            units.append(nearest.indices[:, 0])
-            ties.append(distances[:, 1] - distances[:, 0] <= NEAR_TIE * distances[:, 1])
+            rough = torch.addmm(self.squares, moved, self.centroids.T, alpha=-2)  # squared distance less |frame|^2
+            nearest = rough.topk(self.candidates, dim=1, largest=False).indices
+            distances = torch.linalg.vector_norm(moved[:, None] - self.centroids[nearest], dim=2)
+            two = distances.topk(2, dim=1, largest=False)
+            units.append(nearest.gather(1, two.indices[:, :1])[:, 0])
+            ties.append(two.values[:, 1] - two.values[:, 0] <= NEAR_TIE * two.values[:, 1])
         return torch.cat(units).cpu().numpy(), torch.cat(ties).cpu().numpy()
 
 

@@ -158,12 +158,15 @@ def load_encoder(
     if (settings.kind == "logmel") != (model is None):
         raise InputError(f"--model: kind {settings.kind} {'has no model' if model else 'needs a transformers folder'}")
     encoder: SpeechEncoder
-    if model is None:
-        encoder = LogMelEncoder(device)
-    elif settings.kind == "whisper":
-        encoder = WhisperEncoder(model, settings.layer, device)
-    else:
-        encoder = HubertEncoder(model, settings.layer, settings.normalize, settings.padding_samples, device)
+    try:
+        if model is None:
+            encoder = LogMelEncoder(device)
+        elif settings.kind == "whisper":
+            encoder = WhisperEncoder(model, settings.layer, device)
+        else:
+            encoder = HubertEncoder(model, settings.layer, settings.normalize, settings.padding_samples, device)
+    except KeyError as error:
+        raise InputError(f"{model}: the configuration or the weights lack {error}") from None
     return FrameEncoder(encoder, settings.frame_rate_hz, settings.window_seconds, batch_seconds)
 
 

@@ -15,8 +15,8 @@ MIN_SAMPLES = WINDOW // 2 + 1
 """The first window reaches back by mirroring, so a waveform needs more than half a window."""
 
 
-def mel_filters(bands: int) -> torch.Tensor:
-    """Triangular filters on Slaney's mel scale from 0 to 8 kHz, each of unit area: float32, [201, bands].
+def mel_filters(bands: int, window: int = WINDOW) -> torch.Tensor:
+    """Triangular filters on Slaney's mel scale from 0 to 8 kHz, each of unit area: float32, [window / 2 + 1, bands].
 
     The scale is linear to 1 kHz (3 mel for 200 Hz) and logarithmic above (27 mel for a factor of 6.4).
     """
@@ -26,7 +26,7 @@ def mel_filters(bands: int) -> torch.Tensor:
 
     top = 15 + 27 * math.log(SAMPLE_RATE / 2 / 1000) / math.log(6.4)
     edges = to_hz(np.linspace(0, top, bands + 2))
-    frequencies = np.linspace(0, SAMPLE_RATE / 2, WINDOW // 2 + 1)[:, None]
+    frequencies = np.linspace(0, SAMPLE_RATE / 2, window // 2 + 1)[:, None]
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     rise = (frequencies - left) / (centre - left)
     fall = (right - frequencies) / (right - centre)

@@ -95,6 +95,15 @@ def reconstruct_array(*_: Any) -> Array:
     return Array()
 
 
+def array_from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> Array:
+    """Stands for numpy's _frombuffer, by which protocol 5 makes an array in one go."""
+    if not isinstance(data, bytes | bytearray) or not isinstance(dtype, Dtype):
+        raise pickle.UnpicklingError("unexpected description of an array")
+    array = Array()
+    array.value = as_array(shape, dtype, order, bytes(data))
+    return array
+
+
 def reconstruct_object(kind: Any, *_: Any) -> Inert:
     """Stands for copyreg._reconstructor, the way of old protocols to make an object."""
     if not (isinstance(kind, type) and issubclass(kind, Inert)):
@@ -139,6 +148,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
     for core in ("numpy.core", "numpy._core"):
         table[f"{core}.multiarray", "_reconstruct"] = reconstruct_array
         table[f"{core}.multiarray", "scalar"] = Inert
+        table[f"{core}.numeric", "_frombuffer"] = array_from_buffer
     for name in ("__randomstate_ctor", "__bit_generator_ctor"):
         table["numpy.random._pickle", name] = Inert
     table["numpy.random._mt19937", "MT19937"] = NamedClass

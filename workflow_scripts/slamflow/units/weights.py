@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,10 @@ def read_tensors(folder: Path, marker: str, wanted: Callable[[str], bool]) -> di
             with safe_open(path, framework="pt") as file:
                 names = _strip(path, list(file.keys()), marker)
                 return {short: file.get_tensor(name).float() for short, name in names.items() if wanted(short)}
-        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        try:
+            tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except pickle.UnpicklingError:
+            raise InputError(f"{path}: refused, it holds more than tensors; ask for a model.safetensors") from None
         names = _strip(path, list(tensors), marker)
         return {short: tensors[name].float().clone() for short, name in names.items() if wanted(short)}
     except (SafetensorError, RuntimeError, OSError) as error:

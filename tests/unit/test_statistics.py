@@ -1,0 +1,96 @@
+"""Intervals: how often they hold the truth where items come in clusters, and what is known in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from slamflow.evaluation.statistics import accuracy_interval, difference_interval
+
+TRIALS = 1500
+
+
+def coverage_of_accuracy(truth: float, clusters: int, size: int, as_clusters: bool) -> float:
+    """Share of intervals that hold the truth, for items whose clusters have a correlation of 0.4 within."""
+    random = np.random.default_rng(0)
+    strength = 1 / 0.4 - 1
+    share = random.beta(truth * strength, (1 - truth) * strength, size=(TRIALS, clusters, 1))
+    correct = (random.random((TRIALS, clusters, size)) < share).astype(float).reshape(TRIALS, -1)
+    names = np.repeat(np.arange(clusters), size) if as_clusters else np.arange(clusters * size)
+    intervals = [accuracy_interval(row, names.astype(str)) for row in correct]
+    return float(np.mean([low <= truth <= high for low, high in intervals]))
+
+
+@pytest.mark.parametrize(("truth", "clusters", "size"), [(0.6, 60, 6), (0.9, 100, 4), (0.97, 200, 2)])
+def test_accuracy_interval_covers_clustered_items(truth: float, clusters: int, size: int) -> None:
+    assert 0.93 <= coverage_of_accuracy(truth, clusters, size, as_clusters=True) <= 0.985
+
+
+def test_ignoring_clusters_does_not_cover() -> None:
+    """The simulation is hard enough to tell."""
+    assert coverage_of_accuracy(0.6, 60, 6, as_clusters=False) < 0.8
+
+
+def coverage_of_difference(gain: float, discordant: float, clusters: int, size: int, as_clusters: bool) -> float:
+    random = np.random.default_rng(1)
+    shares = np.array([(discordant + gain) / 2, (discordant - gain) / 2, 1 - discordant])
+    drawn = random.dirichlet(shares * (1 / 0.4 - 1), size=(TRIALS, clusters))
+    chance = random.random((TRIALS, clusters, size))
+    better = chance < drawn[..., :1]
+    worse = ~better & (chance < drawn[..., :2].sum(-1, keepdims=True))
+    gains = (better.astype(float) - worse).reshape(TRIALS, -1)
+    names = np.repeat(np.arange(clusters), size) if as_clusters else np.arange(clusters * size)
+    intervals = [difference_interval(row, names.astype(str)) for row in gains]
+    return float(np.mean([low <= gain <= high for low, high in intervals]))
+
+
+@pytest.mark.parametrize(
+    ("gain", "discordant", "clusters", "size"), [(0.0, 0.1, 200, 2), (0.04, 0.1, 200, 2), (0.1, 0.4, 60, 6)]
+)
+def test_difference_interval_covers_clustered_items(gain: float, discordant: float, clusters: int, size: int) -> None:
+    assert 0.93 <= coverage_of_difference(gain, discordant, clusters, size, as_clusters=True) <= 0.985
+
+
+def test_difference_ignoring_clusters_does_not_cover() -> None:
+    assert coverage_of_difference(0.1, 0.4, 60, 6, as_clusters=False) < 0.8
+
+
+def test_independent_items_give_wilsons_interval() -> None:
+    """Against scipy's, for so many items that Student's t is the normal."""
+    n, right = 200_000, 150_000
+    correct = np.repeat([1.0, 0.0], [right, n - right])
+    low, high = accuracy_interval(correct, np.arange(n).astype(str))
+    wanted = stats.binomtest(right, n).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((wanted.low, wanted.high), abs=1e-6)
+
+
+def test_items_that_repeat_say_nothing_new() -> None:
+    random = np.random.default_rng(0)
+    correct = (random.random(80) < 0.7).astype(float)
+    names = np.arange(80).astype(str)
+    assert accuracy_interval(np.tile(correct, 5), np.tile(names, 5)) == pytest.approx(accuracy_interval(correct, names))
+
+
+def test_all_right_is_not_certain() -> None:
+    names = np.arange(50).astype(str)
+    low, high = accuracy_interval(np.ones(50), names)
+    assert 0.9 < low < 0.95
+    assert high == 1.0
+    assert accuracy_interval(np.ones(100), np.repeat(names, 2)) == pytest.approx((low, high))
+    low, high = difference_interval(np.zeros(50), names)
+    assert -0.06 < low < 0 < high < 0.06
+
+
+def test_one_cluster_says_nothing() -> None:
+    assert accuracy_interval(np.array([1.0, 1.0, 0.0]), ["a", "a", "a"]) == (0.0, 1.0)
+    assert difference_interval(np.array([1.0, 0.0]), ["a", "a"]) == (-1.0, 1.0)
+
+
+def test_order_of_items_does_not_matter() -> None:
+    random = np.random.default_rng(0)
+    correct = random.choice([0.0, 0.5, 1.0], 60)
+    names = random.integers(0, 20, 60).astype(str)
+    order = random.permutation(60)
+    assert accuracy_interval(correct[order], names[order]) == pytest.approx(accuracy_interval(correct, names))
+    assert difference_interval(correct[order], names[order]) == pytest.approx(difference_interval(correct, names))

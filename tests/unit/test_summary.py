@@ -1,0 +1,247 @@
+"""The summary of a small made-up run, its table, and what cannot be summarised."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import print_summary
+import summarize
+from slamflow import files
+from slamflow.errors import InputError
+from slamflow.evaluation import pairs, scores, summary, table
+
+RECIPE = {
+    "recipe": "tiny",
+    "corpora": {
+        "stories": {
+            "kind": "stories",
+            "splits": {"train": {"stories": 8}, "dev": {"stories": 4}, "test": {"stories": 4}},
+        }
+    },
+    "encoders": {
+        "mel": {"kind": "logmel", "frame_rate_hz": 25.0, "clusters": 20, "fit": {"corpora": ["stories/train"]}}
+    },
+    "datasets": {"speech": {"encoder": "mel", "context": 64, "train": ["stories/train"]}},
+    "models": {
+        "cold": {"init": "scratch", "architecture": {"model_type": "llama"}, "data": "speech"},
+        "warm": {"init": "cold", "data": "speech"},
+    },
+    "benchmarks": {"cloze": {"kind": "tstorycloze", "corpus": "stories", "encoder": "mel"}},
+}
+BENCHMARK_HEAD = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+N = 40
+
+
+def write_score(results: Path, model: str, part: str, right: int, manifest: str = "m" * 64) -> None:
+    """A score of N items in clusters of two, the first `right` of them right."""
+    items = [pairs.Item(f"{i:02}", None, f"{i // 2:02}", np.array([1]), np.array([2])) for i in range(N)]
+    good = np.where(np.arange(N) < right, 1.0, 3.0)
+    about = {"benchmark": "cloze", "part": part, "model": model, "manifest": manifest}
+    stem = results / "scores" / "tiny" / model
+    scores.write_scores(
+        items, good, np.full(N, 2.0), about, stem / f"cloze.{part}.json", stem / f"cloze.{part}.pairs.parquet"
+    )
+
+
+def write_training(results: Path, model: str, init: str) -> None:
+    files.write_json(
+        results / "models" / "tiny" / model / "training.json",
+        {
+            "init": init,
+            "seed": 0,
+            "tokens": 1_000_000,
+            "tokens_per_second": 4100.5,
+            "validation_loss": {"stories/validation": 1.2345},
+            "parameters": 4_700_000,
+            "seconds": 243.9,
+            "device": "cpu",
+            "settings": {"more": "than is taken"},
+        },
+    )
+
+
+def write_cost(results: Path, job: str, seconds: float, memory: str) -> None:
+    path = results / "job_costs" / f"{job}.tsv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(BENCHMARK_HEAD + f"{seconds}\t0:00:01\t{memory}\t2\t2\t2\t0\t0\t99\t1\n")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    for part in ("test", "dev"):
+        for model, right in (("warm", 38), ("cold", 34), ("5gram", 30), ("length", 20)):
+            write_score(folder, model, part, right)
+    write_training(folder, "cold", "scratch")
+    write_training(folder, "warm", "cold")
+    units = folder / "units" / "mel"
+    files.write_json(units / "codebook.json", {"clusters": 20})
+    for split, seconds, count in (("train", 3000.0, 48_000), ("test", 600.0, 9_600)):
+        files.write_json(
+            units / "stories" / split / "0000-of-0001.json",
+            {"seconds": seconds, "units": count, "utterances": 10, "quarantined": 1},
+        )
+        (units / "stories" / split / "0000-of-0001.parquet").write_bytes(bytes(2**20))
+        write_cost(folder, f"extract_units/mel/stories/{split}/0000-of-0001", 10.5, "812.5")
+    write_cost(folder, "extract_units/other/stories/train/0000-of-0001", 999, "9999")
+    write_cost(folder, "pretrain/tiny/cold", 61.25, "-")
+    write_cost(folder, "pretrain/tiny/warm", 60, "1500.25")
+    write_cost(folder, "pretrain/another/cold", 999, "9999")
+    write_cost(folder, "write_stories/stories/train/0000-of-0001", 0.2, "NA")
+    return folder
+
+
+def run(results: Path, *further: str, order: tuple[str, ...] = ("cold", "warm", "5gram", "length")) -> dict:
+    stems = [f"{results}/scores/tiny/{model}/cloze.{part}" for part in ("dev", "test") for model in order]
+    flags = [
+        *("--scores", *(f"{stem}.json" for stem in stems), "--pairs", *(f"{stem}.pairs.parquet" for stem in stems)),
+        *("--training", *(f"{results}/models/tiny/{model}/training.json" for model in ("cold", "warm"))),
+        *("--unit-manifests", *(str(path) for path in sorted(results.glob("units/mel/*/*/*.json")))),
+        *("--codebooks", f"{results}/units/mel/codebook.json", "--job-costs", f"{results}/job_costs"),
+        *("--output", f"{results}/summary/tiny.json", *further),
+    ]
+    summarize.main(["--settings", json.dumps(RECIPE), *flags])
+    return files.read_json(results / "summary" / "tiny.json")
+
+
+def test_keys_are_those_of_the_contract(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    value = run(results)
+    parts = {"units", "vocoder", "training", "benchmarks", "differences", "generation", "stages"}
+    assert set(value) == {"recipe", "provenance"} | parts
+    assert sorted(value["provenance"]) == ["commit", "config_digest", "date", "device", "versions"]
+    assert value["provenance"]["date"] == "1970-01-02"
+    assert (value["recipe"], value["vocoder"], value["generation"]) == ("tiny", None, [])
+    keys = {"model", "init", "seed", "tokens", "tokens_per_second", "validation_loss"}
+    assert all(keys <= set(model) for model in value["training"])
+    keys = {"benchmark", "part", "model", "n", "accuracy", "ci95", "chance", "aggregation", "manifest"}
+    assert all(keys <= set(score) for score in value["benchmarks"])
+    assert all({"rule", "seconds", "max_rss_mb", "disk_mb"} <= set(stage) for stage in value["stages"])
+
+
+def test_units_training_and_scores(results: Path) -> None:
+    value = run(results)
+    assert value["units"] == {
+        "encoder": "mel",
+        "frame_rate_hz": 25.0,
+        "vocabulary": 20,
+        "tokens_per_second": 16.0,
+        "hours": 1.0,
+        "utterances": 20,
+        "quarantined": 2,
+    }
+    assert [model["model"] for model in value["training"]] == ["cold", "warm"]
+    assert value["training"][1]["init"] == "cold"
+    assert "settings" not in value["training"][0]
+    assert len(value["benchmarks"]) == 8
+    assert {score["accuracy"] for score in value["benchmarks"] if score["model"] == "cold"} == {34 / N}
+
+
+def test_differences_are_paired_and_against_the_strongest_baseline(results: Path) -> None:
+    value = run(results)
+    named = [(gain["part"], gain["model"], gain["against"]) for gain in value["differences"]]
+    for part in ("dev", "test"):
+        compared = [names for which, *names in named if which == part]
+        assert compared == [["cold", "5gram"], ["warm", "5gram"], ["warm", "cold"]]
+    gain = next(gain for gain in value["differences"] if gain["model"] == "warm" and gain["against"] == "cold")
+    assert gain["gain"] == pytest.approx(4 / N)
+    assert gain["ci95"][0] < gain["gain"] < gain["ci95"][1]
+    # 4 of 40 pairs differ, all one way. Unpaired, the interval would be wider.
+    assert gain["ci95"][1] - gain["ci95"][0] < 0.3
+
+
+def test_pairs_are_matched_by_id_and_not_by_place(results: Path) -> None:
+    path = results / "scores" / "tiny" / "cold" / "cloze.test.pairs.parquet"
+    before = run(results)["differences"]
+    shuffled = scores.read_pairs(path).take(np.random.default_rng(0).permutation(N))
+    scores.pq.write_table(shuffled, path)
+    assert run(results)["differences"] == before
+
+
+def test_costs_are_those_of_this_recipe(results: Path) -> None:
+    stages = {stage["rule"]: stage for stage in run(results)["stages"]}
+    assert list(stages) == ["write_stories", "extract_units", "pretrain"]
+    assert stages["extract_units"] == {
+        "rule": "extract_units",
+        "jobs": 2,
+        "seconds": 21.0,
+        "max_rss_mb": 812.5,
+        "disk_mb": pytest.approx(2, abs=0.01),
+    }
+    assert stages["pretrain"]["seconds"] == 121.25
+    assert stages["pretrain"]["max_rss_mb"] == 1500.2
+    assert stages["write_stories"]["max_rss_mb"] is None
+
+
+def test_sizes_of_assets_need_the_resources(results: Path, tmp_path: Path) -> None:
+    write_cost(results, "fetch_asset/whisper/model.bin", 3, "50")
+    file = tmp_path / "resources" / "assets" / "whisper" / "model.bin"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(bytes(3 * 2**19))
+    assert run(results)["stages"][0]["disk_mb"] is None
+    stage = run(results, "--resources", f"{tmp_path}/resources")["stages"][0]
+    assert (stage["rule"], stage["disk_mb"]) == ("fetch_asset", 1.5)
+
+
+def test_scores_of_different_items_are_refused(results: Path) -> None:
+    write_score(results, "warm", "test", 38, manifest="other")
+    with pytest.raises(InputError, match=r"warm/cloze.test.pairs.parquet and .* scores of different items of cloze"):
+        run(results)
+
+
+def test_pairs_in_another_order_are_refused(results: Path) -> None:
+    one, other = (f"{results}/scores/tiny/{model}/cloze.dev" for model in ("cold", "warm"))
+    flags = ["--scores", f"{one}.json", f"{other}.json", "--pairs", f"{other}.pairs.parquet", f"{one}.pairs.parquet"]
+    with pytest.raises(InputError, match="same order"):
+        summarize.main(["--settings", json.dumps(RECIPE), *flags, "--output", f"{results}/out.json"])
+
+
+def test_commit_says_whether_files_differ(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        named = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *words]
+        return subprocess.run(named, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert summary.commit_of(tmp_path / "none") is None
+    git("init", "-q")
+    (tmp_path / "file").write_text("one")
+    git("add", "file")
+    git("commit", "-q", "-m", "first")
+    commit = git("rev-parse", "HEAD")
+    assert summary.commit_of(tmp_path) == commit
+    (tmp_path / "file").write_text("two")
+    assert summary.commit_of(tmp_path) == f"{commit}-dirty"
+
+
+def test_table_shows_scores_with_baselines_last(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(results)
+    print_summary.main([str(results / "summary" / "tiny.json")])
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    shown = [line.split()[2] for line in lines if line.startswith("cloze") and " - " not in line]
+    assert shown == ["cold", "warm", "5gram", "length"] * 2
+    first = next(line for line in lines if line.startswith("cloze"))
+    assert first.split()[:6] == ["cloze", "test", "cold", "40", "85.0", "[61.7,"]
+    assert "stories/validation 1.234" in text or "stories/validation 1.235" in text
+    assert any(line.split()[:2] == ["extract_units", "2"] for line in lines)
+    assert "warm - cold" in text
+    assert "+10.0" in text
+
+
+def test_columns_are_aligned() -> None:
+    lines = table.table("Title", ["name", "n"], [["a", "1"], ["longer", "1,234"]]).splitlines()
+    assert lines[1:] == ["name        n", "------  -----", "a           1", "longer  1,234", ""]
+    assert table.table("Title", ["name"], []) == ""
+
+
+def test_durations() -> None:
+    assert [table.duration(seconds) for seconds in (3.14, 12, 185, 7385)] == ["3.1 s", "12 s", "3:05 min", "2:03:05 h"]
+
+
+def test_summary_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="run the workflow first"):
+        print_summary.main([str(tmp_path / "none.json")])

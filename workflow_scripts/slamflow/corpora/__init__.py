@@ -1,0 +1,1 @@
+"""Recorded speech, from wherever it lies into speech shards."""

@@ -1,0 +1,132 @@
+"""Recordings of any kind into one speech shard, with a list of those that cannot be used."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sized
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+
+from slamflow import commands, files
+from slamflow.audio import AudioError
+from slamflow.corpora.archives import archive_recordings
+from slamflow.corpora.folders import folder_recordings
+from slamflow.corpora.hub import hub_recordings
+from slamflow.corpora.recordings import Recording
+from slamflow.corpora.segments import pieces
+from slamflow.errors import InputError
+from slamflow.settings.audio import AudioArchive, CollectAudio, HubAudio
+from slamflow.speech.shards import SCHEMA
+
+log = logging.getLogger("slamflow")
+
+ROW_GROUP_ROWS = 256
+ROW_GROUP_BYTES = 32 << 20
+"""A row group is written when it has either; so much is in memory, and so much a reader takes at once."""
+LOG_EVERY_S = 10.0
+
+
+def recordings_of(settings: CollectAudio, sources: list[Path], downloads: Path) -> Iterable[Recording]:
+    """The recordings of one shard. sources: the corpus folder, or the archives of the split; none for the hub."""
+    corpus = settings.recordings
+    if isinstance(corpus, HubAudio):
+        return hub_recordings(corpus, settings.split, settings.shard, downloads)
+    if isinstance(corpus, AudioArchive):
+        return archive_recordings(corpus, sources, settings.split, settings.shard)
+    if len(sources) != 1:
+        raise InputError(f"--source: a corpus of kind {corpus.kind} is one folder, {len(sources)} were given")
+    return folder_recordings(corpus, sources[0], settings.split, settings.shard)
+
+
+def speech_rows(
+    recordings: Iterable[Recording], max_seconds: float, set_aside: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a speech shard; what cannot be used goes to `set_aside` as {id, audio, reason}."""
+    seen: set[str] = set()
+    for item in logged(recordings):
+        good = 0
+        try:
+            if item.id in seen:
+                raise AudioError("the id occurs twice in this shard")
+            seen.add(item.id)
+            text = item.text()
+            with item.open() as file:
+                for piece in pieces(file, max_seconds):
+                    yield {
+                        "id": item.id if piece.whole else f"{item.id}#{good:04d}",
+                        "speaker": item.speaker,
+                        "text": text if piece.whole else None,
+                        "audio": piece.audio,
+                        "source": item.source,
+                        "seconds": piece.seconds,
+                        "start": piece.start,
+                    }
+                    good += 1
+        except AudioError as error:
+            kept = f"; the {good} pieces before that are kept" if good else ""
+            set_aside.append({"id": item.id, "audio": item.source, "reason": f"{error}{kept}"})
+
+
+def logged(recordings: Iterable[Recording]) -> Iterator[Recording]:
+    """`recordings`, with a line on how many were taken now and then, and the time left where their number is known."""
+    if isinstance(recordings, Sized):
+        yield from commands.progress(recordings, len(recordings), "recordings")
+        return
+    started = last = time.monotonic()
+    for number, item in enumerate(recordings, start=1):
+        yield item
+        now = time.monotonic()
+        if now - last >= LOG_EVERY_S:
+            last = now
+            log.info("recordings: %d, %.1f/s", number, number / (now - started))
+
+
+def collect_audio(
+    settings: CollectAudio, sources: list[Path], output: Path, manifest: Path, quarantine: Path, downloads: Path
+) -> dict[str, Any]:
+    """Write one speech shard, its manifest and the list of what was set aside, as {id, audio, reason}.
+
+    Rows come in the order of the recordings; the pieces of a long one have ids `{id}#0000`, `{id}#0001`, ... and no
+    text, since it is not known which words fall into which. Returns the manifest. Raises InputError for sources that
+    are missing or hold nothing.
+    """
+    set_aside: list[dict[str, Any]] = []
+    counts = {"recordings": 0, "utterances": 0}
+    seconds = 0.0
+    with files.atomic_path(output) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="none") as writer:
+        waiting: list[dict[str, Any]] = []
+        for row in speech_rows(recordings_of(settings, sources, downloads), settings.recordings.max_seconds, set_aside):
+            counts["recordings"] += row["start"] == 0.0
+            counts["utterances"] += 1
+            seconds += row["seconds"]
+            waiting.append(row)
+            if len(waiting) == ROW_GROUP_ROWS or sum(len(row["audio"]) for row in waiting) >= ROW_GROUP_BYTES:
+                writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
+                waiting = []
+        if waiting:
+            writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
+    files.write_jsonl(quarantine, set_aside)
+    if set_aside:
+        first = set_aside[0]
+        log.warning("%d set aside, see %s; first: %s (%s)", len(set_aside), quarantine, first["id"], first["reason"])
+    result = {
+        "corpus": settings.corpus,
+        "split": settings.split,
+        **counts,
+        "quarantined": len(set_aside),
+        "seconds": round(seconds, 3),
+        "settings": settings.model_dump(),
+        "sha256": files.sha256_file(output),
+        "versions": {
+            **{name: version(name) for name in ("numpy", "pyarrow", "soundfile")},
+            "libsndfile": soundfile.__libsndfile_version__,
+        },
+    }
+    files.write_json(manifest, result)
+    return result

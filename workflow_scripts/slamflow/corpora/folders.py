@@ -1,0 +1,56 @@
+"""Recordings in a folder, whose texts lie beside them."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import BinaryIO
+
+from slamflow.audio import AudioError
+from slamflow.corpora.listing import TRANSCRIPTS, Listed, shard_items, speaker_of
+from slamflow.corpora.recordings import Recording, plain_text, transcripts
+from slamflow.settings.audio import AudioFolder, LibriSpeech
+
+
+def folder_recordings(corpus: LibriSpeech | AudioFolder, root: Path, split: str, shard: str) -> list[Recording]:
+    """The recordings of one shard, sorted by id. Raises InputError if there is no such folder or no audio."""
+    text_of = listed_text if isinstance(corpus, LibriSpeech) else text_beside
+    folders_up = 2 if isinstance(corpus, LibriSpeech) else corpus.speaker_folder
+    return [
+        Recording(
+            id=item.id,
+            source=item.id,
+            speaker=speaker_of(item.id, folders_up),
+            text=functools.partial(text_of, Path(item.path)),
+            open=functools.partial(open_file, item),
+        )
+        for item in shard_items(corpus, root, split, shard)
+    ]
+
+
+def open_file(item: Listed) -> BinaryIO:
+    """The file, or AudioError if it cannot be opened."""
+    try:
+        return open(item.path, "rb")
+    except (FileNotFoundError, PermissionError) as error:
+        raise AudioError(f"cannot be opened: {error.strerror}") from None
+
+
+def text_beside(path: Path) -> str | None:
+    """The text of `name.wav` in `name.txt`, if there is one."""
+    beside = path.with_suffix(".txt")
+    return plain_text(beside.read_bytes(), beside.name) if beside.is_file() else None
+
+
+def listed_text(path: Path) -> str | None:
+    """The text of an utterance in its folder's *.trans.txt, if it is there."""
+    return folder_transcripts(path.parent).get(path.stem)
+
+
+@functools.lru_cache(maxsize=4)
+def folder_transcripts(folder: Path) -> dict[str, str]:
+    """The texts of one LibriSpeech chapter by the utterances' names."""
+    texts: dict[str, str] = {}
+    for path in sorted(folder.glob(f"*{TRANSCRIPTS}")):
+        texts.update(transcripts(path.read_bytes(), path.name))
+    return texts

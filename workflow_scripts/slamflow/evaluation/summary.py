@@ -1,0 +1,233 @@
+"""All that one wants to know of a run, in one JSON value."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from itertools import combinations
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import numpy as np
+
+from slamflow import files
+from slamflow.errors import InputError
+from slamflow.evaluation.scores import read_pairs
+from slamflow.evaluation.statistics import difference_interval
+from slamflow.settings.recipe import Recipe
+
+PACKAGES = ("torch", "transformers", "datasets", "deepspeed", "numpy", "pyarrow", "snakemake", "soundfile")
+STRONGEST_BASELINE = "5gram"
+MEBIBYTE = 2**20
+
+STAGE_OUTPUTS = {
+    "fetch_asset": "{resources}/assets/{job}",
+    "convert_asset": "{resources}/models/{job}/*",
+    "write_stories": "{results}/text/{job}.*",
+    "synthesize_stories": "{results}/audio/{job}.*",
+    "fit_units": "{results}/units/{job}/codebook.*",
+    "extract_units": "{results}/units/{job}.*",
+    "pack_tokens": "{results}/rows/{job}/*",
+    "pretrain": "{results}/models/{job}/*",
+    "dpo": "{results}/models/{job}/*",
+    "build_benchmark": "{results}/evaluation/{job}.*",
+    "score_benchmark": "{results}/scores/{job}.*",
+}
+"""What a job leaves on disk, by the name of its line in the job costs; and the order of the stages."""
+
+
+def commit_of(folder: Path) -> str | None:
+    """The git commit that `folder` is checked out at, with -dirty if files differ; None outside of git."""
+    try:
+        ask = ["git", "-C", str(folder)]
+        commit = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run([*ask, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{commit}-dirty" if changes.strip() else commit
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that are installed here."""
+    found = {"python": python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def today() -> str:
+    """The date in UTC, or that of SOURCE_DATE_EPOCH if it is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    return (datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)).date().isoformat()
+
+
+def describe_units(recipe: Recipe, manifests: Iterable[Path], codebooks: Iterable[Path]) -> dict[str, Any] | None:
+    """Speech and units of the encoder that has the most speech; None without any.
+
+    Manifests lie at {encoder}/{corpus}/{split}/{shard}.json, codebooks' at {encoder}/codebook.json.
+    """
+    by_encoder: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for path in manifests:
+        by_encoder[path.parts[-4]].append(files.read_json(path))
+    if not by_encoder:
+        return None
+    seconds = {name: sum(manifest["seconds"] for manifest in found) for name, found in by_encoder.items()}
+    encoder = max(seconds, key=lambda name: seconds[name])
+    clusters = {path.parts[-2]: files.read_json(path)["clusters"] for path in codebooks}
+    units = sum(manifest["units"] for manifest in by_encoder[encoder])
+    return {
+        "encoder": encoder,
+        "frame_rate_hz": recipe.encoders[encoder].frame_rate_hz,
+        "vocabulary": clusters.get(encoder),
+        "tokens_per_second": round(units / seconds[encoder], 3) if seconds[encoder] else None,
+        "hours": round(seconds[encoder] / 3600, 3),
+        "utterances": sum(manifest["utterances"] for manifest in by_encoder[encoder]),
+        "quarantined": sum(manifest["quarantined"] for manifest in by_encoder[encoder]),
+    }
+
+
+def describe_training(path: Path) -> dict[str, Any]:
+    """One model's training, from {model}/training.json."""
+    record = files.read_json(path)
+    keys = ("init", "seed", "tokens", "tokens_per_second", "validation_loss", "parameters", "seconds", "device")
+    if missing := [key for key in keys if key not in record]:
+        raise InputError(f"{path}: no {missing[0]!r}; expected what pretrain writes")
+    return {"model": path.parent.name, **{key: record[key] for key in keys}}
+
+
+def differences(scores: list[dict[str, Any]], pairs: list[Path], models: list[str]) -> list[dict[str, Any]]:
+    """Each model against those before it and against the 5-gram, on the same pairs.
+
+    `scores` and `pairs` belong together one by one. `gain` is the model's accuracy minus the other's. Raises
+    InputError if two models were scored on different items.
+    """
+    found: dict[tuple[str, str], dict[str, tuple[dict[str, Any], Path]]] = defaultdict(dict)
+    for score, path in zip(scores, pairs, strict=True):
+        found[score["benchmark"], score["part"]][score["model"]] = (score, path)
+    result = []
+    for (benchmark, part), by_model in found.items():
+        known = [name for name in (STRONGEST_BASELINE, *models) if name in by_model]
+        tables = {name: read_pairs(by_model[name][1]) for name in known}
+        for against, model in sorted(combinations(known, 2), key=lambda pair: known.index(pair[1])):
+            if by_model[model][0]["manifest"] != by_model[against][0]["manifest"] or (
+                tables[model]["id"] != tables[against]["id"]
+            ):
+                raise InputError(
+                    f"{by_model[model][1]} and {by_model[against][1]} are scores of different items of {benchmark}; "
+                    "delete them and run again"
+                )
+            gains = np.asarray(tables[model]["correct"]) - np.asarray(tables[against]["correct"])
+            result.append(
+                {
+                    "benchmark": benchmark,
+                    "part": part,
+                    "model": model,
+                    "against": against,
+                    "gain": float(gains.mean()),
+                    "ci95": list(difference_interval(gains, tables[model]["cluster"].to_pylist())),
+                }
+            )
+    return result
+
+
+def stages(recipe: Recipe, job_costs: Path, resources: Path | None) -> list[dict[str, Any]]:
+    """Time, memory and disk of each rule: from Snakemake's benchmark files, {rule}/{job}.tsv, and what the jobs wrote.
+
+    `seconds` is the sum over the rule's jobs, `max_rss_mb` the largest of one of them, `disk_mb` the sum of the files
+    (both in MiB, as Snakemake counts; null if not known). A job is one of this recipe if it begins with the name of
+    the recipe or of one of its corpora, encoders or datasets.
+    """
+    own = {recipe.recipe, *recipe.corpora, *recipe.encoders, *recipe.datasets}
+    by_rule: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(job_costs.glob("*/**/*.tsv")):
+        rule, first = path.relative_to(job_costs).parts[:2]
+        if rule.endswith("_asset") or first.removesuffix(".tsv") in own:
+            by_rule[rule].append(path)
+    order = list(STAGE_OUTPUTS)
+    result = []
+    for rule in sorted(by_rule, key=lambda rule: (order.index(rule) if rule in order else len(order), rule)):
+        costs = [row for path in by_rule[rule] for row in read_costs(path)]
+        memory = [number for row in costs if (number := row["max_rss"]) is not None]
+        jobs = [str(path.relative_to(job_costs / rule).with_suffix("")) for path in by_rule[rule]]
+        result.append(
+            {
+                "rule": rule,
+                "jobs": len(jobs),
+                "seconds": round(sum(row["s"] or 0 for row in costs), 2),
+                "max_rss_mb": round(max(memory), 1) if memory else None,
+                "disk_mb": disk_mb(rule, jobs, job_costs.parent, resources),
+            }
+        )
+    return result
+
+
+def read_costs(path: Path) -> list[dict[str, float | None]]:
+    """The numbers `s` and `max_rss` of a benchmark file; None where Snakemake could not measure (-, NA, nan)."""
+
+    def measured(text: str) -> float | None:
+        try:
+            return value if math.isfinite(value := float(text)) else None
+        except ValueError:
+            return None
+
+    with open(path, encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    if any(key not in row for row in rows for key in ("s", "max_rss")):
+        raise InputError(f"{path}: not one of Snakemake's benchmark files; delete it")
+    return [{key: measured(row[key]) for key in ("s", "max_rss")} for row in rows]
+
+
+def disk_mb(rule: str, jobs: list[str], results: Path, resources: Path | None) -> float | None:
+    """Size in MiB of what the jobs of a rule wrote; None if that is not known."""
+    pattern = STAGE_OUTPUTS.get(rule)
+    if pattern is None or ("{resources}" in pattern and resources is None):
+        return None
+    root = Path(resources or "") if "{resources}" in pattern else results
+    below = pattern.partition("/")[2]
+    sizes = [path.stat().st_size for job in jobs for path in root.glob(below.format(job=job)) if path.is_file()]
+    return round(sum(sizes) / MEBIBYTE, 3)
+
+
+def summarize(
+    recipe: Recipe,
+    scores: list[Path],
+    pairs: list[Path],
+    training: list[Path],
+    unit_manifests: list[Path],
+    codebooks: list[Path],
+    job_costs: Path | None,
+    resources: Path | None,
+) -> dict[str, Any]:
+    """The summary of a run. Raises InputError if a file is not what its flag says."""
+    stems = [str(path).removesuffix(".json") for path in scores]
+    if stems != [str(path).removesuffix(".pairs.parquet") for path in pairs]:
+        raise InputError("--scores and --pairs must name the same scores in the same order (X.json, X.pairs.parquet)")
+    benchmarks = [files.read_json(path) for path in scores]
+    models = [describe_training(path) for path in training]
+    return {
+        "recipe": recipe.recipe,
+        "provenance": {
+            "commit": commit_of(Path(__file__).parent),
+            "versions": versions(),
+            "device": ", ".join(sorted({model["device"] for model in models})) or None,
+            "config_digest": files.sha256_json(recipe.model_dump(mode="json")),
+            "date": today(),
+        },
+        "units": describe_units(recipe, unit_manifests, codebooks),
+        "vocoder": None,
+        "training": models,
+        "benchmarks": benchmarks,
+        "differences": differences(benchmarks, pairs, [model["model"] for model in models]),
+        "generation": [],
+        "stages": stages(recipe, job_costs, resources) if job_costs else [],
+    }

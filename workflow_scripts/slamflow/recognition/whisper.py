@@ -1,0 +1,61 @@
+"""Words by Whisper (Radford et al. 2022, arXiv:2212.04356), run by faster-whisper on a CTranslate2 model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from faster_whisper import WhisperModel
+
+from slamflow.audio import SAMPLE_RATE
+from slamflow.errors import InputError
+
+WINDOW_SECONDS = 30
+
+
+class WhisperRecognizer:
+    """Transcribes English, greedily and without a second try, so that the same speech gives the same words.
+
+    Whisper's usual second try for text that repeats itself draws at random; here repetitions stay and are seen.
+    Weights are 8-bit on a CPU, 16-bit floats with CUDA.
+    """
+
+    def __init__(self, folder: Path, workers: int = 1) -> None:
+        """Load a CTranslate2 folder. `workers` utterances are transcribed at once on a CPU, each by one thread.
+
+        Raises InputError if the folder holds no such model.
+        """
+        cuda = torch.cuda.is_available()
+        try:
+            self.model = WhisperModel(
+                str(folder),
+                device="cuda" if cuda else "cpu",
+                compute_type="float16" if cuda else "int8_float32",
+                cpu_threads=1,
+                num_workers=workers,
+                local_files_only=True,
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise InputError(f"{folder}: not a CTranslate2 Whisper folder ({error})") from None
+        self.workers = workers
+
+    def transcribe(self, wave: np.ndarray) -> str:
+        """The words of a waveform (float32 [samples], 16 kHz); "" where Whisper hears no speech."""
+        segments, _ = self.model.transcribe(
+            wave,
+            language="en",
+            beam_size=1,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            # Times are wanted only where windows have to be cut at the end of a sentence.
+            without_timestamps=len(wave) <= WINDOW_SECONDS * SAMPLE_RATE,
+        )
+        return " ".join("".join(segment.text for segment in segments).split())
+
+    def transcribe_all(self, waves: list[np.ndarray]) -> Iterator[str]:
+        """Transcripts of many waveforms, in their order."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            yield from pool.map(self.transcribe, waves)

@@ -1,0 +1,129 @@
+"""The processes of a training and what they run on."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import os
+import platform
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import torch
+import torch.distributed
+import transformers
+
+from slamflow.training.attention import Attention
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What belongs to the machine and not to the experiment: no result should depend on it."""
+
+    micro_batch_tokens: int = 8192
+    """Positions that a device takes at once; more are accumulated."""
+    threads: int = 2
+    """Intra-op threads of a process on a CPU."""
+    zero_stage: int = 0
+    """DeepSpeed's ZeRO stage: 0, 1 or 2."""
+    attention: Attention | None = None
+    """How documents are kept apart; None takes what is fastest on the device."""
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that fill a Machine."""
+    default = Machine()
+    parser.add_argument(
+        "--micro-batch-tokens", type=int, default=default.micro_batch_tokens, help="positions a device takes at once"
+    )
+    parser.add_argument("--threads", type=int, default=default.threads, help="threads of each process")
+    parser.add_argument("--zero-stage", type=int, choices=(0, 1, 2), default=default.zero_stage)
+    parser.add_argument("--attention", choices=get_args(Attention), help="how documents of a row are kept apart")
+
+
+def read_machine(arguments: argparse.Namespace) -> Machine:
+    """The Machine of parsed options."""
+    return Machine(arguments.micro_batch_tokens, arguments.threads, arguments.zero_stage, arguments.attention)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all of a training."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def main(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, *numbers: float) -> list[float]:
+        """Sums over all ranks, in double precision."""
+        total = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        if self.count > 1:
+            torch.distributed.all_reduce(total)
+        return [float(number) for number in total.tolist()]
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        if self.count > 1:
+            torch.distributed.barrier()
+
+
+def start(threads: int) -> Ranks:
+    """Join the training that torchrun launched, or be one of one process.
+
+    Call it once in a process, before deepspeed is imported anywhere.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        _die_with_parent()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(threads)
+    cuda = torch.cuda.is_available()
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    if "RANK" not in os.environ:
+        os.environ.update(alone)
+    if cuda:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    else:
+        device = torch.device("cpu")
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import deepspeed
+
+    deepspeed.utils.logger.setLevel("WARNING")
+    if not cuda:
+        # On a CPU DeepSpeed would compile an operator for inference with g++ (half a minute, and a lock that a killed
+        # build leaves behind for ever). Training never calls it: gloo does the work.
+        deepspeed.ops.__compatible_ops__ = {}
+    deepspeed.init_distributed(dist_backend="nccl" if cuda else "gloo", verbose=False)
+    return Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), device)
+
+
+def stop() -> None:
+    """Leave the training; for the end of a process."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _die_with_parent() -> None:
+    """Have this process told to stop when torchrun dies, even by kill -9: an orphan would train on unseen."""
+    with contextlib.suppress(OSError, AttributeError):  # Linux only
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def device_name(device: torch.device) -> str:
+    """The name of the device, as reports give it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return f"{line.partition(':')[2].strip()}, {torch.get_num_threads()} threads"
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,43 @@
+"""Gather everything that one wants to know of a run.
+
+Reads scores with their pairs, the models' training.json, the manifests of units and codebooks, and Snakemake's
+benchmark files ({rule}/{job}.tsv under the folder of job costs). Writes results/summary/<recipe>.json; print_summary
+shows it. The settings are the whole recipe.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slamflow import commands, files
+from slamflow.evaluation.summary import summarize
+from slamflow.settings.recipe import Recipe
+
+
+def main(argv: list[str]) -> None:
+    parser = commands.parser(__doc__)
+    parser.add_argument("--scores", type=Path, nargs="*", default=[], help="scores, JSON")
+    parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="their likelihoods, in the same order")
+    parser.add_argument("--training", type=Path, nargs="*", default=[], help="the models' training.json")
+    parser.add_argument("--unit-manifests", type=Path, nargs="*", default=[], help="manifests of unit shards")
+    parser.add_argument("--codebooks", type=Path, nargs="*", default=[], help="manifests of codebooks")
+    parser.add_argument("--job-costs", type=Path, help="folder with Snakemake's benchmark files, inside the results")
+    parser.add_argument("--resources", type=Path, help="folder of assets and converted models, for their sizes")
+    parser.add_argument("--output", type=Path, required=True, help="the summary, JSON")
+    arguments = parser.parse_args(argv)
+    recipe = commands.read_settings(Recipe, arguments.settings)
+    summary = summarize(
+        recipe,
+        arguments.scores,
+        arguments.pairs,
+        arguments.training,
+        arguments.unit_manifests,
+        arguments.codebooks,
+        arguments.job_costs,
+        arguments.resources,
+    )
+    files.write_json(arguments.output, summary)
+
+
+if __name__ == "__main__":
+    commands.run(main)
