@@ -25,7 +25,6 @@ check: .venv/ready-dev ## formatting, lint, types
 
 .venv/ready: requirements.txt | .venv/bin/python
 	python -m pip install --quiet --requirement requirements.txt
-	python workflow_scripts/build_deepspeed_ops.py
 	touch $@
 
 .venv/ready-dev: requirements-dev.txt .venv/ready

@@ -20,6 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from slamflow.errors import InputError
 from slamflow.units.codebook import NEAR_TIE, Codebook, Quantizer, fit_codebook, read_codebook
+from slamflow.units.kmeans import kmeans
+from slamflow.units.kmeans import step as kmeans_step
 from slamflow.units.restricted_pickle import read_centroids
 
 CPU = torch.device("cpu")
@@ -96,6 +98,37 @@ def test_fit_finds_separate_clusters_and_scales_features() -> None:
     units, _ = Quantizer(codebook, CPU).assign(torch.from_numpy(frames.astype(np.float32)))
     assert [len(set(units[i * 200 : (i + 1) * 200])) for i in range(5)] == [1] * 5
     assert len(set(units)) == 5
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_kmeans_is_as_good_as_scikit_learns(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    middles = random.normal(0, 1, (30, 10))
+    frames = (middles[random.integers(0, 30, 4000)] + random.normal(0, 1, (4000, 10)) + 50).astype(np.float32)
+    with threadpool_limits(1):
+        expected = KMeans(25, n_init=3, random_state=seed).fit(frames).inertia_
+    codebook = Codebook(kmeans(torch.from_numpy(frames), 25, seed).numpy())
+    assert (distances(codebook, frames).min(axis=1) ** 2).sum() < 1.05 * expected
+
+
+def test_a_kmeans_step_is_the_mean_of_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slamflow.units.kmeans.CHUNK", 100)
+    random = np.random.default_rng(0)
+    frames, centroids = random.normal(0, 1, (950, 4)), random.normal(0, 1, (7, 4))
+    centroids[6] = 100  # loses all
+    moved, spread = kmeans_step(torch.from_numpy(frames).float(), torch.from_numpy(centroids).float())
+    every = distances(Codebook(centroids.astype(np.float32)), frames)
+    nearest = every.argmin(axis=1)
+    assert spread == pytest.approx((every.min(axis=1) ** 2).mean(), rel=1e-5)
+    for cluster in range(6):
+        np.testing.assert_allclose(moved[cluster], frames[nearest == cluster].mean(axis=0), atol=1e-5)
+    assert moved[6].tolist() == [100] * 4
+
+
+def test_kmeans_of_fewer_distinct_frames_than_clusters() -> None:
+    frames = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).repeat(10, 1)
+    centroids = kmeans(frames, 5, 0)
+    assert {tuple(row) for row in centroids.tolist()} == {(1.0, 2.0), (3.0, 4.0)}
 
 
 def test_fit_gives_the_same_bytes(tmp_path: Path) -> None:

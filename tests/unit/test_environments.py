@@ -20,7 +20,8 @@ def pins(path: Path) -> list[str]:
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
 def test_pins_are_those_of_the_requirements(path: Path) -> None:
     assert pins(path)
-    assert set(pins(path)) <= REQUIREMENTS
+    # Piper is a program under the GPL beside the project, no part of it.
+    assert set(pins(path)) <= REQUIREMENTS or pins(path) == ["piper-tts==1.8.0"]
 
 
 def test_torch_is_the_one_that_was_tried() -> None:

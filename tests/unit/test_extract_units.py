@@ -92,7 +92,7 @@ ENCODER = {"kind": "whisper", "model": "tiny", "clusters": CLUSTERS, "max_second
 FIT = {"corpora": ["c/train"], "hours": 5 / 3600}
 
 
-def run_fit(folder: Path, shards: list[Path], model: Path | None, *more: str, **changes: Any) -> dict[str, Any]:
+def run_fit(folder: Path, shards: list[Path], model: Path | None, /, *more: str, **changes: Any) -> dict[str, Any]:
     settings = ENCODER | {"fit": FIT} | changes
     fit_units.main(
         ["--settings", json.dumps(settings), "--output", str(folder / "codebook.safetensors")]
@@ -103,7 +103,7 @@ def run_fit(folder: Path, shards: list[Path], model: Path | None, *more: str, **
     return json.loads((folder / "codebook.json").read_text())
 
 
-def run_extract(folder: Path, shard: Path, codebook: Path, model: Path | None, *more: str, **changes: Any) -> Any:
+def run_extract(folder: Path, shard: Path, codebook: Path, model: Path | None, /, *more: str, **changes: Any) -> Any:
     settings = {"encoder": ENCODER | changes, "corpus": "c", "split": "train"}
     extract_units.main(
         ["--settings", json.dumps(settings), "--audio", str(shard), "--codebook", str(codebook)]

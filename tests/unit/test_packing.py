@@ -155,7 +155,7 @@ def test_text_is_packed_as_utf8_bytes(tmp_path: Path) -> None:
 
 
 def test_unit_outside_the_vocabulary_names_file_and_id(tmp_path: Path) -> None:
-    shard = write_shard(tmp_path / "a.parquet", [[1], [], [49, 3], [4, 50]])
+    shard = write_shard(tmp_path / "a.parquet", [[1], [], [49, 3], [50, 4]])
     with pytest.raises(InputError, match=r"a\.parquet: doc-3 has the unit 50, but a vocabulary of 52 ends at 49"):
         pack([shard], tmp_path / "rows")
     assert not (tmp_path / "rows" / "manifest.json").exists()

@@ -19,6 +19,7 @@ from slamflow.errors import InputError
 from slamflow.settings.units import Encoder
 from slamflow.units.codebook import Codebook, Quantizer
 from slamflow.units.encoders import FrameEncoder, average, batches, encoder_digest, load_encoder
+from slamflow.units.layers import Linear
 from slamflow.units.mel import log_mel, mel_filters
 from slamflow.units.sequences import deduplicate, join
 
@@ -281,6 +282,21 @@ def test_batches_hold_everything_once_and_keep_their_limit() -> None:
     assert len(batches(lengths, 0)) == len(lengths)
     assert batches([4, 4, 4], 12) == [[0, 1, 2]]
     assert batches([], 10) == []
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("gelu", [False, True])
+def test_packed_and_plain_linear_maps_agree(monkeypatch: pytest.MonkeyPatch, biased: bool, gelu: bool) -> None:
+    torch.manual_seed(0)
+    weight, bias, x = torch.randn(24, 32), torch.randn(24) if biased else None, torch.randn(2, 600, 32)
+    packed = Linear(weight, bias)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    plain = Linear(weight, bias)
+    assert plain.packed is None
+    expected = torch.nn.functional.linear(x.double(), weight.double(), None if bias is None else bias.double())
+    expected = torch.nn.functional.gelu(expected) if gelu else expected
+    for linear in (packed, plain):
+        torch.testing.assert_close(linear(x, gelu).double(), expected, atol=1e-4, rtol=1e-4)
 
 
 # Log-mel

@@ -30,7 +30,7 @@ def code_digest(command: Path) -> str:
     return " ".join(f"{name}:{digest}" for name, digest in sorted(seen.items()))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _meaning(path: Path, _mtime_ns: int) -> tuple[str, frozenset[str]]:
     """Digest of one file's tree without docstrings, and the slamflow names that it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))

@@ -266,9 +266,14 @@ class Plan:
     def pack_tokens(self, wildcards: Any) -> str:
         """Settings of one pack_tokens job."""
         dataset = self.recipe.datasets[wildcards.dataset]
-        kind = "text" if dataset.encoder == "text" else "units"
-        vocabulary = self.vocabulary(wildcards.dataset)
-        return _json(PackTokens(kind=kind, context=dataset.context, vocabulary=vocabulary, seed=dataset.seed))
+        return _json(
+            PackTokens(
+                kind="text" if dataset.encoder == "text" else "units",
+                context=dataset.context,
+                vocabulary=self.vocabulary(wildcards.dataset),
+                seed=dataset.seed,
+            )
+        )
 
     def rows(self, dataset: str, part: str) -> list[str]:
         """The files of one part of a dataset."""

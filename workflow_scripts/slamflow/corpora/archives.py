@@ -125,7 +125,7 @@ def members(path: Path) -> Iterator[Member]:
     try:
         if zipfile.is_zipfile(path):
             yield from _zip_members(path)
-        elif tarfile.is_tarfile(path):
+        elif beginning(path, 2) in UNPACKERS or beginning(path, 262).endswith(b"ustar") or tarfile.is_tarfile(path):
             yield from _tar_members(path)
         elif beginning(path, 2) == b"PK":
             raise InputError(damaged(path, EOFError("a zip archive without its end")))

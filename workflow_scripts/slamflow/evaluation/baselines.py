@@ -37,7 +37,7 @@ class Order:
     discounted: Floats
     """For each n-gram, (count - discount) / (count of its context)."""
     remainder: Floats
-    """For each (n-1)-gram as a context, the mass that the discounts leave to the lower order; 1 if not a context."""
+    """For each (n-1)-gram as a context, the mass that the discounts leave to the lower order."""
 
 
 def modified_discounts(counts: Ints) -> Floats:
@@ -119,8 +119,7 @@ class KneserNey:
         discounts = np.concatenate([[0.0], modified_discounts(counts)])[np.minimum(counts, 3)]
         taken = np.bincount(context, weights=discounts, minlength=contexts)
         seen = np.maximum(totals, 1)
-        remainder = np.where(totals > 0, taken / seen, 1.0)
-        return Order(keys, (counts - discounts) / seen[context], remainder)
+        return Order(keys, (counts - discounts) / seen[context], taken / seen)
 
     def probabilities(self, sequences: Sequence[Units]) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Probability of the token at each position of the joined stream, and which positions are predicted."""

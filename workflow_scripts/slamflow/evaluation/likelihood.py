@@ -16,7 +16,7 @@ from slamflow.errors import InputError
 
 PAD, BOS, EOS = 0, 1, 1
 FIRST_UNIT = 2
-POSITIONS_AT_ONCE = 8192
+POSITIONS_AT_ONCE = 4096
 
 
 def load_model(folder: Path) -> PreTrainedModel:

@@ -28,7 +28,7 @@ def errors(reference: Sequence[Hashable], recognised: Sequence[Hashable]) -> int
 
 
 def error_rate(references: Sequence[Sequence[Hashable]], recognised: Sequence[Sequence[Hashable]]) -> float:
-    """Errors of all utterances over the length of all references; may exceed 1. Raises ValueError without a reference."""
+    """Errors of all utterances over the length of all references; may exceed 1. Raises ValueError without any."""
     length = sum(len(reference) for reference in references)
     if not length:
         raise ValueError("no reference has any words or phones")

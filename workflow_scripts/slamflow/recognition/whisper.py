@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,7 @@ class WhisperRecognizer:
 
         Raises InputError if the folder holds no such model.
         """
+        logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # a line for each utterance otherwise
         cuda = torch.cuda.is_available()
         try:
             self.model = WhisperModel(

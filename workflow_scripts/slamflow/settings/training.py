@@ -81,3 +81,26 @@ class Model(Optimization):
         if self.data is None:
             raise ValueError("say what the model is trained on: data: a name of datasets:")
         return self
+
+
+class Preference(Optimizer):
+    """A model trained to prefer the right ending of a pair to the wrong one (DPO)."""
+
+    init: str | None = None
+    """The model of this recipe, or the folder of one, that it starts from and is compared with."""
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """How dear it is to move away from the model it started from."""
+    epochs: Annotated[int, Field(ge=1)] = 1
+    """How often each pair is seen."""
+    pairs_per_step: Annotated[int, Field(ge=1)] = 16
+    """Pairs per optimiser step, over all devices."""
+    context: Annotated[int, Field(ge=4, le=131072)] = 1024
+    """Longest sequence, in tokens; pairs with a longer one are left out and counted."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    """Peak learning rate."""
+    schedule: Literal["cosine", "inverse_sqrt", "constant"] = "inverse_sqrt"
+    """What follows the warm-up."""
+    min_learning_rate: Annotated[float, Field(ge=0)] = 0.0
+    """Floor of the cosine."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps with a linear warm-up."""

@@ -19,7 +19,7 @@ from slamflow.sharding import stable_hash
 
 SAMPLE_RATE_HZ = 16_000
 """Rate of the speech that is returned."""
-PAUSE_BEFORE_S, PAUSE_AFTER_S = 0.08, 0.22
+PAUSE_BEFORE_S, PAUSE_AFTER_S = 0.08, 0.17
 """Silence kept around each sentence; the engine leaves about 0.3 s and 0.45 s."""
 SILENCE_DB = -45.0
 """Level of a 10 ms frame, below the loudest of the sentence, that counts as silence."""

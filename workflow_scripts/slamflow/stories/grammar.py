@@ -25,7 +25,7 @@ HELD_OUT_SHARE = 0.2
 """Share of the dev and test stories that have the held-out shape."""
 SPLIT_SHARES = (("train", 64), ("validation", 6), ("dev", 10), ("test", 10), ("preference", 10))
 """Per cent of the combinations. The split `text` has those of `train`."""
-DETAILS = ("hero", "object", "event", "place", "animal", "helper", "need", "upset", "fear", "pleased", "tool")
+DETAILS = ("hero", "object", "event", "place", "friend", "feeling")
 """Slots that an ending may get wrong."""
 
 
@@ -54,14 +54,17 @@ SHAPES = (
         _same("lost", "dropped", "forgot", "left"),
         (
             ("{hero} had a {colour} {object}.", "{hero} loved {his} {colour} {object}."),
-            ("One {weather} day {he} {tell} it {place}.", "But {he} {tell} the {object} {place}."),
-            ("{He} looked everywhere and was {upset}.", "{He} felt very {upset}."),
-            ("Then a {kind} {animal} found the {object}.", "A {kind} {animal} saw it {spot}."),
+            ("One {weather} day {he} {tell} the {object} {place}.", "But {he} {tell} the {object} {place}."),
+            ("{He} was so {feeling}.", "{He} felt very {feeling}."),
+            (
+                "A {kind} {friend} came, and the {friend} found it.",
+                "A {kind} {friend} came, and the {friend} saw it {spot}.",
+            ),
         ),
         (
-            "{hero} thanked the {animal} and {used} the {object} {place}.",
-            "The {animal} brought the {object} back, and {hero} was not {upset} any more.",
-            "{hero} hugged the {animal} and took the {object} home.",
+            "{hero} thanked the {friend} and {used} the {object} {place}.",
+            "The {friend} brought the {object} back, and {hero} was not {feeling} any more.",
+            "{hero} hugged the {friend} and took the {object} home.",
         ),
     ),
     Shape(
@@ -69,28 +72,29 @@ SHAPES = (
         _same("picked apples", "swept the floor", "washed windows", "fed the hens"),
         (
             ("{hero} wanted to {use} a {object} {place}.", "{hero} wished to {use} a {colour} {object} {place}."),
-            ("But {he} had no money.", "But it cost {number} coins."),
-            ("So {he} {tell} for the {helper}.", "All {time} {he} {tell} for the {helper}."),
+            ("But {he} had no money.", "But it cost too much."),
+            ("So {he} {tell} for the {friend}.", "All {time} {he} {tell} for the {friend}."),
+            ("The {friend} gave {him} {number} coins.", "The {friend} was glad."),
         ),
         (
             "{hero} bought the {object} and {used} it {place}.",
-            "{hero} thanked the {helper} and {used} the {object} {place}.",
-            "Because {hero} {event}, the {helper} helped {him} buy the {object}.",
+            "{hero} thanked the {friend} and {used} the {object} {place}.",
+            "Because {hero} {event}, the {friend} helped {him} buy the {object}.",
         ),
     ),
     Shape(
         "shared",
         _same("asked for a turn", "began to cry", "watched", "sat alone"),
         (
-            ("{hero} {used} a {colour} {object} {place}.", "One {weather} day {hero} {used} a {object} {place}."),
-            ("A {need} {animal} came and {tell}.", "A {need} {animal} had no {object} and {tell}."),
+            ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {colour} {object} {place}."),
+            ("A {feeling} {friend} came and {tell}.", "A {feeling} {friend} had no {object} and {tell}."),
             ("{hero} did not want to share.", "At first {hero} said no."),
-            ("But the {animal} was so {need}.", "But {he} felt sorry for the {need} {animal}."),
+            ("But the {friend} was so {feeling}.", "But {he} felt sorry for the {feeling} {friend}."),
         ),
         (
-            "{hero} shared the {object}, and the {animal} was not {need} any more.",
-            "So {hero} and the {animal} {used} the {object} together {place}.",
-            "{hero} gave the {object} to the {animal} because it was {need}.",
+            "{hero} shared the {object}, and the {friend} was not {feeling} any more.",
+            "So {hero} and the {friend} {used} the {object} together {place}.",
+            "{hero} gave the {object} to the {feeling} {friend} {place}.",
         ),
     ),
     Shape(
@@ -106,13 +110,14 @@ SHAPES = (
                 "One night {hero} {used} a {object} {place}.",
                 "One night {hero} took a {colour} {object} and hid {place}.",
             ),
-            ("{He} {tell} and was {fear}.", "Suddenly {he} {tell} and felt {fear}."),
-            ("But it was only a {little} {animal}.", "Then a {little} {animal} came out and waved."),
+            ("{He} {tell} and was {feeling}.", "Suddenly {he} {tell} and felt {feeling}."),
+            ("But it was only a {little} {friend}.", "Then {he} saw a {little} {friend}."),
+            ("The {friend} waved.", "The {friend} came out and smiled."),
         ),
         (
-            "{hero} laughed about the {event} and showed the {animal} the {object}.",
-            "{hero} was not {fear} any more and gave the {animal} the {object}.",
-            "{hero} and the {animal} forgot the {event} and {used} the {object} {place}.",
+            "{hero} laughed about the {event} and showed the {friend} the {object}.",
+            "{hero} was not {feeling} any more and gave the {friend} the {object}.",
+            "{hero} and the {friend} forgot the {event} and {used} the {object} {place}.",
         ),
     ),
     Shape(
@@ -121,13 +126,16 @@ SHAPES = (
         (
             ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {colour} {object} {place}."),
             ("The {object} hit a {barrier} and {tell}.", "It fell off a {barrier} and {tell}."),
-            ("{hero} was very {upset}.", "{hero} felt {upset} and cried."),
-            ("The {helper} came with some {tool}.", "The {helper} had some {tool} at home."),
+            ("{hero} was very {feeling}.", "{hero} felt {feeling} and cried."),
+            (
+                "A {kind} {friend} came, and the {friend} had {tool}.",
+                "A {kind} {friend} saw it, and the {friend} had {tool}.",
+            ),
         ),
         (
-            "The {helper} fixed the {object} with the {tool}, and {hero} smiled.",
-            "{hero} thanked the {helper} and {used} the {object} again {place}.",
-            "With the {tool} they fixed the {object}, and {hero} was not {upset} any more.",
+            "The {friend} fixed the {object} with the {tool}, and {hero} smiled.",
+            "{hero} thanked the {friend} and {used} the {object} again {place}.",
+            "With the {tool} they fixed the {object}, and {hero} was not {feeling} any more.",
         ),
     ),
     Shape(
@@ -140,29 +148,29 @@ SHAPES = (
         },
         (
             ("{hero} {used} a {colour} {object} {place}.", "{hero} took a {object} and walked {place}."),
-            ("{He} saw a {little} {animal} {tell}.", "There {he} heard a {animal} {tell}."),
-            ("The {animal} was very {need}.", "The poor {animal} felt {need}."),
+            ("{He} saw a {little} {friend} {tell}.", "There {he} heard a {friend} {tell}."),
+            ("The {friend} was very {feeling}.", "The poor {friend} felt {feeling}."),
             ("{He} dropped the {object} and helped.", "{hero} put down the {object}."),
         ),
         (
-            "{hero} saved the {animal} from the {event} and showed it the {object}.",
-            "Out of the {event} came the {animal}, and {hero} {used} the {object}.",
-            "The {animal} was not {need} any more and {used} the {object} with {hero}.",
+            "{hero} saved the {friend} from the {event} and shared the {object}.",
+            "Out of the {event} came the {friend}, and {hero} {used} the {object}.",
+            "The {friend} was not {feeling} any more and {used} the {object} with {hero}.",
         ),
     ),
     Shape(
         "gift",
         _same("picnic", "party", "birthday", "wedding"),
         (
-            ("The {helper} had a {tell} {place}.", "It was the {tell} of the {helper} {place}."),
+            ("The {friend} had a {tell} {place}.", "It was the {tell} of the {friend} {place}."),
             ("{hero} made a {colour} {object} of {material}.", "{hero} made a {object} and painted it {colour}."),
-            ("{He} felt very {pleased}.", "{He} was {pleased} all {time}."),
-            ("Then {he} carried the {object} to the {tell}.", "{He} took the {object} to the {tell}."),
+            ("{He} felt {feeling} on the way.", "{He} was {feeling} all {time}."),
+            ("Then {he} carried the {object} to the {friend}.", "{He} took the {object} to the {tell}."),
         ),
         (
-            "The {helper} loved the {object} and {used} it {place}.",
-            "The {helper} {used} the {object} at the {event} and hugged {hero}.",
-            "Everyone at the {event} liked the {object}, and {hero} was {pleased}.",
+            "The {friend} loved the {object} and {used} it {place}.",
+            "The {friend} {used} the {object} at the {event} and hugged {hero}.",
+            "The {friend} liked the {object}, and {hero} was not {feeling} any more.",
         ),
     ),
     Shape(
@@ -171,15 +179,13 @@ SHAPES = (
         (
             ("{hero} found a {colour} {object} {place}.", "One {weather} day {hero} found a {object} {place}."),
             ("It was so {look} that {he} {tell}.", "{He} did not ask and {tell}."),
-            (
-                "But the {helper} had lost it and was {upset}.",
-                "The {object} belonged to the {helper}, who felt {upset}.",
-            ),
+            ("But the {friend} had lost it.", "The {object} belonged to the {friend}."),
+            ("{hero} saw the {feeling} {friend}.", "The {friend} looked so {feeling}."),
         ),
         (
-            "{hero} gave the {object} back, and the {helper} was not {upset} any more.",
-            "{hero} said sorry to the {helper} and brought the {object} back.",
-            "The {helper} thanked {hero} and {used} the {object} {place}.",
+            "{hero} gave the {object} back, and the {friend} was not {feeling} any more.",
+            "{hero} said sorry to the {friend} and brought the {object} back.",
+            "The {friend} thanked {hero} and {used} the {object} {place}.",
         ),
     ),
     Shape(
@@ -188,12 +194,12 @@ SHAPES = (
         (
             ("{hero} could not {use} a {object}.", "{hero} did not know how to {use} a {object}."),
             ("{He} tried {number} times and {tell}.", "All {time} {he} tried, but {he} {tell}."),
-            ("A {kind} {animal} watched {him} {place}.", "Then a {kind} {animal} saw {him} {place}."),
-            ("The {animal} showed {hero} what to do.", "The {animal} helped {him}."),
+            ("A {kind} {friend} watched {him} {place}.", "Then a {kind} {friend} saw {him} {place}."),
+            ("The {friend} showed {hero} what to do.", "The {friend} helped {him}."),
         ),
         (
-            "At last {hero} {used} the {object}, and the {animal} cheered.",
-            "{hero} and the {animal} {used} the {object} together {place}.",
+            "At last {hero} {used} the {object}, and the {friend} cheered.",
+            "{hero} and the {friend} {used} the {object} together {place}.",
             "{hero} never {event} again and {used} the {object} {place}.",
         ),
     ),
@@ -202,14 +208,14 @@ SHAPES = (
         _same("hid", "buried", "stole", "grabbed"),
         (
             ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {look} {object} {place}."),
-            ("A {little} {animal} came and {tell} it.", "Then a {need} {animal} {tell} the {object}."),
-            ("{hero} was very {upset}.", "{hero} felt {upset} and cried."),
-            ("Then the {animal} said sorry.", "But the {animal} felt sorry and came back."),
+            ("A {little} {friend} came and {tell} it.", "Then a {little} {friend} {tell} the {object}."),
+            ("{hero} was very {feeling}.", "{hero} felt {feeling} and cried."),
+            ("Then the {friend} said sorry.", "But the {friend} felt sorry and came back."),
         ),
         (
-            "The {animal} brought the {object} back, and {hero} was not {upset} any more.",
-            "So {hero} and the {animal} {used} the {object} together {place}.",
-            "{hero} laughed and showed the {animal} how to {use} the {object}.",
+            "The {friend} brought the {object} back, and {hero} was not {feeling} any more.",
+            "So {hero} and the {friend} {used} the {object} together {place}.",
+            "{hero} laughed and showed the {friend} how to {use} the {object}.",
         ),
         held_out=True,
     ),

@@ -149,8 +149,10 @@ def train(
             if last or step % settings.validate_every == 0:
                 engine.eval()
                 with torch.no_grad():
-                    line["validation_loss"] = validation = objective.validate(engine)
+                    validation = objective.validate(engine)
                 engine.train()
+                if validation:
+                    line["validation_loss"] = validation
             if metrics is not None:
                 metrics.add(line)
             if last or step % settings.save_every == 0:

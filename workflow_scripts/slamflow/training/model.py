@@ -1,4 +1,4 @@
-"""Language models of units: from scratch, or from a text model with its vocabulary replaced; and their export.
+"""Language models of units: from scratch, from a text model with its vocabulary replaced, or as they are.
 
 The warm start is TWIST (Hassid et al. 2023, "Textually Pretrained Speech Language Models").
 """
@@ -6,7 +6,6 @@ The warm start is TWIST (Hassid et al. 2023, "Textually Pretrained Speech Langua
 from __future__ import annotations
 
 import difflib
-import tempfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.packing import BOS, EOS, FIRST_UNIT, PAD
+from slamflow.packing import BOS, EOS, PAD
 from slamflow.settings.training import Model
 
 TOKEN_IDS = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS}
@@ -100,6 +99,15 @@ def _from_text_model(settings: Model, vocabulary: int, parent: Path) -> PreTrain
     return model
 
 
+def load_parent(folder: Path) -> PreTrainedModel:
+    """A model of units with its weights as they are, in float32 on the CPU, without dropout."""
+    config = load_config(folder)
+    prepare_config(config, None)
+    model = load_model(folder, config)
+    _embedding(model).padding_idx = None
+    return model
+
+
 def _embedding(model: PreTrainedModel) -> nn.Embedding:
     return cast(nn.Embedding, model.get_input_embeddings())
 
@@ -162,30 +170,3 @@ def parent_digest(folder: Path) -> str:
     """Digest of what a warm start reads: config.json and the safetensors."""
     paths = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
     return files.sha256_json([[path.name, files.sha256_file(path)] for path in paths])
-
-
-def export_model(model: PreTrainedModel, output: Path) -> None:
-    """Write config.json and model.safetensors, each whole or not at all."""
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output, prefix=".export.") as temporary:
-        model.save_pretrained(temporary, max_shard_size="1TB")
-        for name in ("model.safetensors", "config.json"):
-            with files.atomic_path(output / name) as path:
-                (Path(temporary) / name).rename(path)
-
-
-def speech_record(codebook: dict[str, Any] | None) -> dict[str, Any]:
-    """What speech.json says: whose units the model speaks, from the codebook's manifest; nulls for a text model."""
-    manifest = codebook or {}
-    encoder = manifest.get("settings", {})
-    return {
-        "encoder": encoder.get("kind"),
-        "encoder_model": encoder.get("model"),
-        "encoder_sha256": manifest.get("encoder_sha256"),
-        "layer": encoder.get("layer"),
-        "codebook_sha256": manifest.get("sha256"),
-        "units": manifest.get("clusters"),
-        "frame_rate_hz": manifest.get("frame_rate_hz"),
-        "vocoder": None,
-        "tokens": {"pad": PAD, "bos": BOS, "eos": EOS, "first_unit": FIRST_UNIT},
-    }

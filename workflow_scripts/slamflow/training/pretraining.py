@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,15 @@ from slamflow import files
 from slamflow.errors import InputError
 from slamflow.settings.training import Model, Optimization
 from slamflow.training import state
-from slamflow.training.attention import Attention, model_inputs, use_attention
-from slamflow.training.devices import Machine, Ranks, device_name
+from slamflow.training.attention import Attention, fastest_attention, model_inputs, use_attention
+from slamflow.training.devices import Machine, Ranks
+from slamflow.training.export import speech_record, training_record, versions, write_model_folder
 from slamflow.training.loop import train
-from slamflow.training.model import build_model, export_model, parent_digest, speech_record
+from slamflow.training.model import build_model, parent_digest
 from slamflow.training.rows import Batch, Ints, Order, Rows, share
 
 NO_INFLUENCE = frozenset({"init", "data", "save_every", "wandb_project"})
 """Settings that leave the weights as they are (what init and data name is in the fingerprint by its content)."""
-PACKAGES = ("torch", "transformers", "deepspeed")
 
 
 class NextToken:
@@ -101,12 +100,11 @@ def pretrain(
     for data in (rows, *validation.values()):
         if data.manifest.get("vocabulary", vocabulary) != vocabulary:
             raise InputError(f"{data.folder}: has a vocabulary of {data.manifest['vocabulary']}, not {vocabulary}")
-    versions = {name: version(name) for name in PACKAGES}
     digests = {"train": rows.digest, **{f"validation.{name}": part.digest for name, part in validation.items()}}
     fingerprint = {
         **{f"settings.{key}": value for key, value in settings.model_dump().items() if key not in NO_INFLUENCE},
         **{f"data.{key}": value for key, value in digests.items()},
-        **{f"versions.{key}": value for key, value in versions.items()},
+        **{f"versions.{key}": value for key, value in versions().items()},
         "vocabulary": vocabulary,
         "parent": parent_digest(parent) if parent else None,
         "codebook": files.sha256_file(codebook) if codebook else None,
@@ -116,31 +114,23 @@ def pretrain(
     with state.locked(state_folder) if ranks.main else contextlib.nullcontext():
         ranks.barrier()
         model = build_model(settings, vocabulary, rows.context, parent)
-        attention = machine.attention or ("flex_attention" if ranks.device.type == "cuda" else "documents")
+        attention = machine.attention or fastest_attention(ranks.device)
         use_attention(model, attention)
         objective = NextToken(rows, validation, settings, attention, machine.micro_batch_tokens, ranks)
         trained = train(model, objective, settings, machine, ranks, state_folder, fingerprint)
-        record = {
-            "init": settings.init,
-            "seed": settings.seed,
-            "tokens": trained.tokens,
-            "steps": trained.steps,
-            "seconds": round(trained.seconds, 3),
-            "tokens_per_second": round(trained.tokens / trained.seconds, 1),
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "validation_loss": trained.validation_loss,
-            "settings": settings.model_dump(),
-            "data": digests,
-            "parent": fingerprint["parent"],
-            "versions": versions,
-            "device": device_name(ranks.device),
-            "ranks": ranks.count,
-        }
+        record = training_record(
+            model,
+            trained,
+            ranks,
+            init=settings.init,
+            seed=settings.seed,
+            settings=settings.model_dump(),
+            data=digests,
+            parent=fingerprint["parent"],
+        )
         if ranks.main:
-            export_model(model, output)
-            files.write_json(output / "speech.json", speech_record(files.read_json(codebook) if codebook else None))
-            files.write_text(output / "metrics.jsonl", trained.metrics.read_text(encoding="utf-8"))
-            files.write_json(output / "training.json", record)
+            speech = speech_record(files.read_json(codebook) if codebook else None)
+            write_model_folder(model, speech, record, trained.metrics, output)
             state.clear(state_folder)
         ranks.barrier()
     return record

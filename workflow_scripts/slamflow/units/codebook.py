@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from slamflow.errors import InputError
 from slamflow.files import atomic_path
+from slamflow.units.kmeans import kmeans
 from slamflow.units.restricted_pickle import read_centroids
 
 NEAR_TIE = 1e-4
@@ -109,22 +110,16 @@ class Quantizer:
 
 
 def fit_codebook(frames: np.ndarray, clusters: int, seed: int, standardize: bool) -> Codebook:
-    """K-means (Lloyd 1982, started by k-means++) of frames, float32 [frames, dimension].
+    """A codebook by k-means of frames, float32 [frames, dimension]; the same frames give the same bytes.
 
-    Single-threaded with a fixed seed: the same frames give the same bytes. Raises InputError if there are fewer
-    frames than clusters.
+    Raises InputError if there are fewer frames than clusters.
     """
     if len(frames) < clusters:
-        raise InputError(f"{len(frames)} frames cannot make {clusters} clusters; raise fit.hours or lower fit.clusters")
-    from sklearn.cluster import MiniBatchKMeans
-    from threadpoolctl import threadpool_limits
-
+        raise InputError(f"{len(frames)} frames cannot make {clusters} clusters; raise fit.hours or lower clusters")
     mean = scale = None
     if standardize:
         mean = frames.mean(axis=0, dtype=np.float64).astype(np.float32)
         scale = frames.std(axis=0, dtype=np.float64).astype(np.float32)
         scale[scale == 0] = 1
         frames = (frames - mean) / scale
-    with threadpool_limits(limits=1):
-        kmeans = MiniBatchKMeans(clusters, batch_size=10_000, n_init=1, max_iter=100, random_state=seed).fit(frames)
-    return Codebook(kmeans.cluster_centers_.astype(np.float32), mean, scale)
+    return Codebook(kmeans(torch.from_numpy(frames), clusters, seed).numpy(), mean, scale)

@@ -7,7 +7,7 @@ import importlib.metadata
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +46,32 @@ ROWS_AT_A_TIME = 16
 PACKAGES = ("numpy", "pyarrow", "soundfile", "soxr", "torch")
 
 
-def versions(*more: str) -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Versions of the packages that decide about the numbers."""
-    return {name: importlib.metadata.version(name) for name in sorted((*PACKAGES, *more))}
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def read_speech(path: Path, columns: Iterable[str] = SPEECH_COLUMNS) -> Iterator[dict[str, Any]]:
-    """Stream the rows of a speech shard. Raises InputError if it is no Parquet file or lacks a column."""
-    columns = list(columns)
+@contextmanager
+def open_parquet(path: Path, columns: Iterable[str], what: str) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file. Raises InputError, also from the body, if it is damaged or lacks a column."""
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             missing = set(columns) - set(file.schema_arrow.names)
             if missing:
-                raise InputError(f"{path}: no column {', '.join(sorted(missing))}; not a speech shard")
-            for batch in file.iter_batches(ROWS_AT_A_TIME, columns=columns, use_threads=False):
-                yield from batch.to_pylist()
+                raise InputError(f"{path}: no column {', '.join(sorted(missing))}; not a {what}")
+            yield file
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
     except (pa.ArrowInvalid, pa.ArrowIOError) as error:
         raise InputError(f"{path}: cannot be read ({error}); delete it and run again") from None
+
+
+def read_speech(path: Path, columns: Iterable[str] = SPEECH_COLUMNS) -> Iterator[dict[str, Any]]:
+    """Stream the rows of a speech shard."""
+    columns = list(columns)
+    with open_parquet(path, columns, "speech shard") as file:
+        for batch in file.iter_batches(ROWS_AT_A_TIME, columns=columns, use_threads=False):
+            yield from batch.to_pylist()
 
 
 class Progress:
@@ -117,7 +126,7 @@ def extract_shard(
     seen: set[str] = set()
     with ExitStack() as stack:
         encode = stack.enter_context(encoder_pool(work, workers))
-        with pq.ParquetFile(audio) as file:
+        with open_parquet(audio, SPEECH_COLUMNS, "speech shard") as file:
             progress = Progress("extract_units", file.metadata.num_rows)
         temporary = stack.enter_context(atomic_path(output))
         writer = stack.enter_context(pq.ParquetWriter(temporary, UNIT_SCHEMA, compression="zstd"))
@@ -298,7 +307,7 @@ def write_codebook_manifest(
         "settings": settings.model_dump(),
         "encoder_sha256": None if model is None and settings.kind != "logmel" else encoder_digest(model),
         "sha256": sha256_file(output),
-        "versions": versions("scikit-learn"),
+        "versions": versions(),
     }
     write_json(manifest, value)
     return value

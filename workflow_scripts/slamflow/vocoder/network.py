@@ -34,6 +34,9 @@ class UnitsToMel(nn.Module):
     (40 ms at 25 Hz) becomes `mels_per_frame` mel frames at once.
     """
 
+    mel_mean: torch.Tensor
+    mel_deviation: torch.Tensor
+
     def __init__(self, units: int, width: int, blocks: int, mels_per_frame: int, bands: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(units, width)
@@ -55,7 +58,9 @@ class UnitsToMel(nn.Module):
             hidden = block(hidden, inside)
         return hidden, self.duration(F.gelu(hidden)).squeeze(-1)
 
-    def speak(self, hidden: torch.Tensor, owner: torch.Tensor, place: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    def speak(
+        self, hidden: torch.Tensor, owner: torch.Tensor, place: torch.Tensor, inside: torch.Tensor
+    ) -> torch.Tensor:
         """Standardised mels [batch, frames * mels_per_frame, bands].
 
         owner [batch, frames] says which unit a frame belongs to, place [batch, frames, 2] how many of its frames

@@ -6,7 +6,6 @@ import math
 
 import torch
 
-from slamflow.audio import SAMPLE_RATE
 from slamflow.units.mel import mel_filters
 
 WINDOW = 800

@@ -59,10 +59,13 @@ class Vocoder:
         The network gives expectations. Their sums are rounded, not they: so speech keeps its tempo, and none is 0.
         """
         _, log_extra = self._read(units)
-        return np.diff(held(log_extra[0].double()).cumsum(0).round().long().numpy(), prepend=0)
+        ends = held(log_extra[0].double()).cumsum(0)
+        return np.diff((ends + 0.5).floor().long().numpy(), prepend=0)
 
     @torch.inference_mode()
-    def mel(self, units: Sequence[int] | np.ndarray, durations: Sequence[int] | np.ndarray | None = None) -> torch.Tensor:
+    def mel(
+        self, units: Sequence[int] | np.ndarray, durations: Sequence[int] | np.ndarray | None = None
+    ) -> torch.Tensor:
         """Log-mel spectra, float32 [mel frames, bands], with the given or the predicted durations."""
         hidden, _ = self._read(units)
         frames = self.durations(units) if durations is None else np.asarray(durations, dtype=np.int64)

@@ -1,0 +1,81 @@
+# Units back to speech.
+#
+# in:  <results>/audio/..., <results>/units/{encoder}/...
+# out: <results>/vocoders/{encoder}/vocoder.safetensors, vocoder.json    units to the speech of one voice
+#      <results>/vocoders/{encoder}/score.json                           word and phone error rates on held-out speech
+#      <results>/vocoders/{encoder}/examples.parquet                     pairs to listen to
+
+
+rule train_vocoder:
+    """Train a vocoder for the units of an encoder."""
+    input:
+        audio=PLAN.vocoder_audio,
+        units=PLAN.vocoder_units,
+    output:
+        weights="<results>/vocoders/{encoder}/vocoder.safetensors",
+        description="<results>/vocoders/{encoder}/vocoder.json",
+    log:
+        "<logs>/train_vocoder/{encoder}.log",
+    benchmark:
+        "<benchmarks>/train_vocoder/{encoder}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    # A fixed number: threads split sums, so their number shows in the last bits of the weights.
+    threads: 2
+    resources:
+        mem_mb=4000,
+    params:
+        command=PLAN.command("train_vocoder"),
+        code=PLAN.code("train_vocoder"),
+        settings=PLAN.train_vocoder,
+        folder=subpath(output.weights, parent=True),
+    shell:
+        r"""
+        {params.command} \
+            --settings {params.settings:q} \
+            --audio {input.audio:q} \
+            --units {input.units:q} \
+            --output {params.folder:q} \
+            --threads {threads} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule score_vocoder:
+    """Have recognisers hear held-out speech, before and after units and vocoder."""
+    input:
+        vocoder=PLAN.vocoder_files,
+        audio=PLAN.held_out_audio,
+        units=PLAN.held_out_units,
+        recognizer=PLAN.vocoder_recognizer,
+    output:
+        score="<results>/vocoders/{encoder}/score.json",
+        examples="<results>/vocoders/{encoder}/examples.parquet",
+    log:
+        "<logs>/score_vocoder/{encoder}.log",
+    benchmark:
+        "<benchmarks>/score_vocoder/{encoder}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 16
+    resources:
+        mem_mb=4000,
+    params:
+        command=PLAN.command("score_vocoder"),
+        code=PLAN.code("score_vocoder"),
+        settings=PLAN.score_vocoder,
+        vocoder=lambda wildcards, input: Path(input.vocoder[0]).parent,
+        recognizer=lambda wildcards, input: Path(input.recognizer[0]).parent,
+    shell:
+        r"""
+        {params.command} \
+            --settings {params.settings:q} \
+            --vocoder {params.vocoder:q} \
+            --audio {input.audio:q} \
+            --units {input.units:q} \
+            --recognizer {params.recognizer:q} \
+            --output {output.score:q} \
+            --examples {output.examples:q} \
+            --workers {threads} \
+            2>&1 | tee {log:q}
+        """

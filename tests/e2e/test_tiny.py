@@ -1,0 +1,145 @@
+"""The whole pocket recipe with every part real and every size tiny: downloads, speech, units, training, scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "corpora": {
+        "stories": {
+            "splits": {
+                "train": {"stories": 30, "shards": 2},
+                "text": {"stories": 100},
+                "validation": {"stories": 12},
+                "dev": {"stories": 10},
+                "test": {"stories": 10},
+            }
+        }
+    },
+    "encoders": {"whisper": {"clusters": 40}},
+    "training": {"validate_every": 5, "save_every": 5},
+    "models": {name: {"tokens": 12_000} for name in ("story_text", "cold", "warm")},
+}
+
+pytestmark = pytest.mark.slow
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the workflow in `folder`, with the commands of this Python's environment."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    done = subprocess.run(
+        [*command, *arguments, "--configfile", str(folder / "tiny.yaml")],
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+    return done
+
+
+def digests(folder: Path, *patterns: str) -> dict[str, str]:
+    """SHA-256 of each file, by its path."""
+    files = sorted(path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    snakemake(folder, "--cores", "2")
+    return folder
+
+
+def test_the_summary_has_everything(finished: Path) -> None:
+    summary = json.loads((finished / "results/summary/pocket.json").read_text())
+    assert {row["model"] for row in summary["training"]} == {"story_text", "cold", "warm"}
+    assert {row["model"] for row in summary["benchmarks"]} == {"cold", "warm", "unigram", "5gram", "length"}
+    assert {row["part"] for row in summary["benchmarks"]} == {"dev", "test"}
+    assert all(
+        0 < row["n"] <= 10 and row["ci95"][0] <= row["accuracy"] <= row["ci95"][1] for row in summary["benchmarks"]
+    )
+    assert summary["units"]["frame_rate_hz"] == 25
+    assert {"extract_units", "pretrain", "synthesize_stories"} <= {row["rule"] for row in summary["stages"]}
+    shown = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "workflow_scripts/print_summary.py"),
+            str(finished / "results/summary/pocket.json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "tstorycloze" in shown.stdout
+
+
+def test_models_load_alone(finished: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    folder = finished / "results/models/pocket/warm"
+    assert AutoModelForCausalLM.from_pretrained(folder).config.vocab_size == 42
+    speech = json.loads((folder / "speech.json").read_text())
+    codebook = json.loads((finished / "results/units/whisper/codebook.json").read_text())
+    assert speech["frame_rate_hz"] == 25
+    assert codebook["sha256"] in speech.values()
+
+
+def test_nothing_was_set_aside(finished: Path) -> None:
+    for path in finished.glob("results/units/**/*.quarantine.jsonl"):
+        assert path.read_text() == ""
+
+
+def test_a_second_run_does_nothing(finished: Path) -> None:
+    done = snakemake(finished, "--cores", "1")
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_two_runs_give_the_same_units_and_rows(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    (tmp_path / "resources").symlink_to(finished / "resources")
+    snakemake(tmp_path, "rows", "--cores", "1")
+    kinds = ("results/audio/**/*", "results/units/**/*", "results/rows/**/*")
+    expected, found = digests(finished, *kinds), digests(tmp_path, *kinds)
+    assert len(found) > 30
+    assert found == {name: digest for name, digest in expected.items() if name in found}
+
+
+def test_a_broken_recording_is_set_aside(finished: Path, tmp_path: Path) -> None:
+    shard = next(finished.glob("results/audio/stories/train/0000*.parquet"))
+    table = pq.read_table(shard).to_pylist()
+    table[0]["audio"] = table[0]["audio"][: len(table[0]["audio"]) // 2]
+    table[1]["audio"] = b""
+    import pyarrow as pa
+
+    pq.write_table(pa.Table.from_pylist(table, schema=pq.read_schema(shard)), tmp_path / "broken.parquet")
+    units = finished / "results/units/whisper"
+    settings = json.loads((units / f"stories/train/{shard.stem}.json").read_text())["settings"]
+    command = [sys.executable, str(ROOT / "workflow_scripts/extract_units.py"), "--settings", json.dumps(settings)]
+    command += ["--audio", str(tmp_path / "broken.parquet"), "--codebook", str(units / "codebook.safetensors")]
+    command += [
+        "--model",
+        str(finished / "resources/models/whisper_tiny_en"),
+        "--output",
+        str(tmp_path / "units.parquet"),
+    ]
+    command += ["--manifest", str(tmp_path / "units.json"), "--quarantine", str(tmp_path / "quarantine.jsonl")]
+    subprocess.run(command, check=True, capture_output=True)
+    aside = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
+    assert {line["id"] for line in aside} == {table[0]["id"], table[1]["id"]}
+    assert all(line["reason"] for line in aside)
+    good = pq.read_table(units / f"stories/train/{shard.stem}.parquet").to_pylist()
+    found = pq.read_table(tmp_path / "units.parquet").to_pylist()
+    assert found == [row for row in good if row["id"] not in {table[0]["id"], table[1]["id"]}]

@@ -1,0 +1,355 @@
+"""Models from scratch and from text models, rows, and attention that stays within documents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from slamflow.errors import InputError
+from slamflow.training.attention import model_inputs, use_attention
+from slamflow.training.devices import Ranks
+from slamflow.training.export import export_model, speech_record
+from slamflow.training.model import build_model, parent_digest
+from slamflow.training.pretraining import NextToken
+from slamflow.training.rows import Batch, Order, share
+from tests.unit.training_rows import CONTEXT, LLAMA, VOCABULARY, documents, rows, settings
+
+CPU = torch.device("cpu")
+QWEN2 = {**LLAMA, "model_type": "qwen2"}
+OPT = {
+    "model_type": "opt",
+    "hidden_size": 32,
+    "ffn_dim": 48,
+    "word_embed_proj_dim": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 256,
+}
+
+
+def text_model(folder: Path, vocabulary: int, **changes: Any) -> Path:
+    """A text model's folder with random weights."""
+    torch.manual_seed(1)
+    keys = {**LLAMA, "vocab_size": vocabulary, **changes}
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(keys.pop("model_type"), **keys)).save_pretrained(folder)
+    return folder
+
+
+def warm(parent: Path, **changes: Any) -> PreTrainedModel:
+    return build_model(settings(init="text", architecture=None, **changes), VOCABULARY, CONTEXT, parent)
+
+
+def scratch(architecture: dict[str, Any] = LLAMA, **changes: Any) -> PreTrainedModel:
+    return build_model(settings(architecture=architecture, **changes), VOCABULARY, CONTEXT, None)
+
+
+def embeddings(model: PreTrainedModel) -> torch.Tensor:
+    return model.get_input_embeddings().weight.detach()
+
+
+def outputs(model: PreTrainedModel) -> torch.Tensor:
+    return model.get_output_embeddings().weight.detach()
+
+
+# From scratch
+
+
+def test_scratch_depends_on_the_seed_alone() -> None:
+    first, again, other = scratch(), scratch(), scratch(seed=1)
+    assert embeddings(first).shape == (VOCABULARY, 32)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(embeddings(first), embeddings(other))
+    config = first.config
+    assert (config.pad_token_id, config.bos_token_id, config.eos_token_id) == (0, 1, 1)
+    assert {parameter.dtype for parameter in first.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hiden_size": 32}, "hiden_size.*did you mean hidden_size"),
+        ({"vocab_size": 50}, "vocab_size.*set by the dataset"),
+        ({"attention_dropout": 0.1}, "attention_dropout.*without dropout"),
+        ({"model_type": "lama"}, "no model type 'lama'"),
+        ({"hidden_size": "big"}, "hidden_size.*expected int"),
+        ({"max_position_embeddings": 16}, "max_position_embeddings 16, but the rows are 48"),
+    ],
+)
+def test_an_architecture_that_does_not_work_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        scratch({**LLAMA, **changes})
+
+
+# Rotary embedding
+
+
+def theta_of(model: PreTrainedModel) -> float:
+    """The base, read back from the frequencies that the model multiplies with: f[i] = base ** (-2 i / width)."""
+    frequencies = model.model.rotary_emb.inv_freq.double()
+    width = 2 * len(frequencies)
+    return float(frequencies[1] ** (-width / 2))
+
+
+@pytest.mark.parametrize("architecture", [LLAMA, QWEN2])
+def test_rope_theta_reaches_the_frequencies(architecture: dict[str, Any], tmp_path: Path) -> None:
+    assert theta_of(scratch(architecture, rope_theta=500.0)) == pytest.approx(500, rel=1e-4)
+    assert theta_of(scratch({**architecture, "rope_theta": 700.0})) == pytest.approx(700, rel=1e-4)
+    rope = {"rope_theta": 1e6, "rope_type": "default"}
+    parent = text_model(tmp_path / "text", 60, **architecture, rope_parameters=rope)
+    assert theta_of(warm(parent)) == pytest.approx(1e6, rel=1e-3)
+    model = warm(parent, rope_theta=10_000.0)
+    assert theta_of(model) == pytest.approx(1e4, rel=1e-4)
+    export_model(model, tmp_path / "out")
+    assert theta_of(AutoModelForCausalLM.from_pretrained(tmp_path / "out")) == pytest.approx(1e4, rel=1e-4)
+
+
+def test_rope_theta_is_refused_without_a_rotary_embedding() -> None:
+    with pytest.raises(InputError, match="opt model has no rotary"):
+        scratch(OPT, rope_theta=100.0)
+
+
+# Warm start
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_first_rows_are_kept_bit_for_bit(tied: bool, tmp_path: Path) -> None:
+    parent = text_model(tmp_path / "text", 200, tie_word_embeddings=tied)
+    text = AutoModelForCausalLM.from_pretrained(parent)
+    model = warm(parent)
+    assert torch.equal(embeddings(model), embeddings(text)[:VOCABULARY])
+    assert torch.equal(outputs(model), outputs(text)[:VOCABULARY])
+    assert (outputs(model) is embeddings(model) or outputs(model).data_ptr() == embeddings(model).data_ptr()) == tied
+    assert model.config.vocab_size == VOCABULARY
+    assert torch.equal(model.model.layers[1].mlp.up_proj.weight, text.model.layers[1].mlp.up_proj.weight)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_smaller_text_vocabulary_is_extended_with_new_rows(tied: bool, tmp_path: Path) -> None:
+    parent = text_model(tmp_path / "text", 20, tie_word_embeddings=tied)
+    text, model = AutoModelForCausalLM.from_pretrained(parent), warm(parent)
+    for new, old in ((embeddings(model), embeddings(text)), (outputs(model), outputs(text))):
+        assert new.shape == (VOCABULARY, 32)
+        assert torch.equal(new[:20], old)
+        assert 0.01 < float(new[20:].std()) < 0.03
+    assert torch.equal(embeddings(model), embeddings(warm(parent)))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_random_embeddings_are_new_and_the_body_is_not(tied: bool, tmp_path: Path) -> None:
+    parent = text_model(tmp_path / "text", 200, tie_word_embeddings=tied)
+    text, model = AutoModelForCausalLM.from_pretrained(parent), warm(parent, embeddings="random")
+    assert float((embeddings(model) - embeddings(text)[:VOCABULARY]).abs().median()) > 0.005
+    assert float((outputs(model) - outputs(text)[:VOCABULARY]).abs().median()) > 0.005
+    assert 0.015 < float(embeddings(model).std()) < 0.025
+    assert (outputs(model).data_ptr() == embeddings(model).data_ptr()) == tied
+    assert torch.equal(model.model.layers[0].self_attn.q_proj.weight, text.model.layers[0].self_attn.q_proj.weight)
+    other = warm(parent, embeddings="random", seed=1)
+    assert not torch.equal(embeddings(model), embeddings(other))
+
+
+def test_the_first_layers_are_kept(tmp_path: Path) -> None:
+    parent = text_model(tmp_path / "text", 60, **{**QWEN2, "num_hidden_layers": 3})
+    text, model = AutoModelForCausalLM.from_pretrained(parent), warm(parent, layers=2)
+    assert len(model.model.layers) == model.config.num_hidden_layers == 2
+    for kept, old in zip(model.model.layers, text.model.layers, strict=False):
+        assert torch.equal(kept.mlp.down_proj.weight, old.mlp.down_proj.weight)
+    export_model(model, tmp_path / "out")
+    assert len(AutoModelForCausalLM.from_pretrained(tmp_path / "out").model.layers) == 2
+    with pytest.raises(InputError, match=r"layers: 4, but .* has 3"):
+        warm(parent, layers=4)
+
+
+def test_bos_learns_although_the_text_model_padded_with_its_number(tmp_path: Path) -> None:
+    model = warm(text_model(tmp_path / "text", 60, pad_token_id=1, attention_dropout=0.1))
+    assert model.config.attention_dropout == 0.0
+    model(input_ids=torch.tensor([[1, 5, 6]]), labels=torch.tensor([[1, 5, 6]])).loss.backward()
+    assert float(model.get_input_embeddings().weight.grad[1].abs().sum()) > 0
+
+
+def test_a_parent_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--parent"):
+        build_model(settings(init="text", architecture=None), VOCABULARY, CONTEXT, None)
+    with pytest.raises(InputError, match=r"no config\.json"):
+        warm(tmp_path)
+    parent = text_model(tmp_path / "text", 60)
+    (parent / "model.safetensors").write_bytes(b"\x08")
+    with pytest.raises(InputError, match="cannot load"):
+        warm(parent)
+    (parent / "model.safetensors").rename(parent / "pytorch_model.bin")
+    with pytest.raises(InputError, match="no safetensors"):
+        warm(parent)
+
+
+# Export
+
+
+def test_export_is_an_ordinary_folder_with_the_same_logits(tmp_path: Path) -> None:
+    model = scratch()
+    use_attention(model, "documents")
+    export_model(model, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
+    first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    export_model(model, tmp_path / "out")
+    assert first == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    ids = torch.arange(1, 30)[None]
+    use_attention(model, "sdpa")
+    assert torch.equal(loaded(ids, use_cache=False).logits, model(ids, use_cache=False).logits)
+    before = parent_digest(tmp_path / "out")
+    config = json.loads(first["config.json"])
+    (tmp_path / "out" / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-5}))
+    assert parent_digest(tmp_path / "out") != before
+
+
+def test_speech_record_is_copied_from_the_codebook() -> None:
+    manifest = {"settings": {"kind": "hubert", "layer": 11}, "sha256": "ab", "clusters": 500, "frame_rate_hz": 25.0}
+    record = speech_record(manifest)
+    assert (record["encoder"], record["layer"], record["codebook_sha256"]) == ("hubert", 11, "ab")
+    assert (record["units"], record["frame_rate_hz"], record["vocoder"]) == (500, 25.0, None)
+    empty = speech_record(None)
+    assert {value for key, value in empty.items() if key != "tokens"} == {None}
+    assert set(empty) == set(record)
+
+
+# Rows
+
+
+def oracle(batch: Batch) -> tuple[list[list[int]], list[list[int]]]:
+    """Positions and targets, one token after the other."""
+    positions, targets = [], []
+    for ids, document in zip(batch.input_ids.tolist(), batch.document.tolist(), strict=True):
+        place, row = 0, []
+        for index, number in enumerate(document):
+            place = place + 1 if index and document[index - 1] == number else 0
+            row.append(place)
+        positions.append(row)
+        targets.append(
+            [
+                ids[index + 1] if index + 1 < len(ids) and document[index + 1] == number != -1 else -100
+                for index, number in enumerate(document)
+            ]
+        )
+    return positions, targets
+
+
+def test_positions_and_targets_match_the_slow_way(tmp_path: Path) -> None:
+    data = rows(tmp_path / "train")
+    batch = data.read(range(len(data)))
+    positions, targets = oracle(batch)
+    assert batch.positions().tolist() == positions
+    assert batch.targets().tolist() == targets
+    # Every unit and every EOS is learned, save the first token of each piece of a long document.
+    pieces = sum(len(set(row.tolist()) - {-1}) for row in batch.document)
+    assert int((batch.targets() >= 0).sum()) == sum(len(units) + 2 for units in documents(60, 0)) - pieces
+
+
+def test_rows_are_read_across_chunks_and_padded_rows_have_nothing_to_learn(tmp_path: Path) -> None:
+    data = rows(tmp_path / "train")
+    whole = data.read(range(len(data)))
+    halves = [1, len(data) - 1]
+    data._ends = np.cumsum(halves)
+    data._chunks = {name: [chunks[0][: halves[0]], chunks[0][halves[0] :]] for name, chunks in data._chunks.items()}
+    again = data.read(range(len(data)))
+    assert np.array_equal(whole.input_ids, again.input_ids)
+    assert np.array_equal(whole.document, again.document)
+    assert not (data.read([-1]).targets() >= 0).any()
+
+
+def test_a_folder_that_holds_no_rows_is_refused(tmp_path: Path) -> None:
+    from slamflow.training.rows import Rows
+
+    with pytest.raises(InputError, match=r"no manifest\.json"):
+        Rows(tmp_path)
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(InputError, match="cannot be read as rows"):
+        Rows(tmp_path)
+
+
+def test_each_epoch_is_another_permutation_and_needs_no_history() -> None:
+    order = Order(10, 4, seed=3)
+    taken = np.concatenate([order.step(step) for step in range(5)])
+    assert sorted(taken[:10]) == sorted(taken[10:]) == list(range(10))
+    assert taken[:10].tolist() != taken[10:].tolist()
+    assert Order(10, 4, seed=3).step(3).tolist() == order.step(3).tolist()
+    assert Order(10, 4, seed=4).step(3).tolist() != order.step(3).tolist()
+    assert sorted(Order(3, 6, seed=0).step(0)) == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(("size", "count", "at_once"), [(8, 1, 3), (7, 2, 2), (3, 4, 1), (5, 3, 8)])
+def test_ranks_share_a_batch_evenly(size: int, count: int, at_once: int) -> None:
+    parts = [[part.tolist() for part in share(np.arange(size), rank, count, at_once)] for rank in range(count)]
+    assert len({tuple(len(part) for part in rank) for rank in parts}) == 1
+    assert all(len(part) <= at_once for rank in parts for part in rank)
+    everything = [index for rank in parts for part in rank for index in part]
+    assert sorted(index for index in everything if index >= 0) == list(range(size))
+
+
+# Attention
+
+
+@pytest.mark.parametrize("kind", ["documents", "sdpa"])
+@pytest.mark.parametrize("architecture", [LLAMA, QWEN2, OPT], ids=lambda architecture: architecture["model_type"])
+def test_a_packed_row_gives_the_logits_of_each_document_alone(
+    architecture: dict[str, Any], kind: Any, tmp_path: Path
+) -> None:
+    model = scratch(architecture).eval()
+    with torch.no_grad():  # the small random weights attend to everything alike; make them choosy
+        for name, parameter in model.named_parameters():
+            if "q_proj" in name or "k_proj" in name:
+                parameter.mul_(20)
+    batch = rows(tmp_path / "train", context=128).read([0, 1, 2])
+    with torch.no_grad():
+        use_attention(model, kind)
+        packed = model(**model_inputs(batch, kind, CPU)).logits
+        use_attention(model, "sdpa")
+        mixed = model(input_ids=torch.from_numpy(batch.input_ids), use_cache=False).logits
+        pieces = 0
+        for row in range(3):
+            for number in range(int(batch.document[row].max()) + 1):
+                place = batch.document[row] == number
+                alone = model(input_ids=torch.from_numpy(batch.input_ids[row, place])[None], use_cache=False).logits[0]
+                assert float((packed[row, place] - alone).abs().max()) < 1e-4
+                if number:
+                    assert float((mixed[row, place] - alone).abs().max()) > 1e-3
+                pieces += 1
+    assert pieces > 6
+
+
+@pytest.mark.parametrize("architecture", [LLAMA, OPT], ids=lambda architecture: architecture["model_type"])
+def test_the_ways_to_attend_have_the_same_gradients(architecture: dict[str, Any], tmp_path: Path) -> None:
+    model = scratch(architecture)
+    data = rows(tmp_path / "train", context=128)
+    gradients = []
+    for kind in ("documents", "sdpa"):
+        model.zero_grad()
+        use_attention(model, kind)  # type: ignore[arg-type]
+        objective = NextToken(data, {}, settings(), kind, 8192, Ranks(0, 1, CPU))  # type: ignore[arg-type]
+        objective.loss(model, data.read([0, 1]))[0].backward()
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_the_loss_is_that_of_transformers_on_single_documents(tmp_path: Path) -> None:
+    model = scratch()
+    data = rows(tmp_path / "train", context=80)  # longer than any document: nothing is cut
+    batch = data.read(range(len(data)))
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for units in documents(60, 0):
+            ids = torch.tensor([[1, *(unit + 2 for unit in units), 1]])
+            total += float(model(input_ids=ids, labels=ids).loss) * (ids.shape[1] - 1)
+            count += ids.shape[1] - 1
+    for kind in ("documents", "sdpa"):
+        use_attention(model, kind)  # type: ignore[arg-type]
+        objective = NextToken(data, {"same": data}, settings(), kind, 200, Ranks(0, 1, CPU))  # type: ignore[arg-type]
+        assert objective.count(batch) == count
+        with torch.no_grad():
+            assert float(objective.loss(model, batch)[0]) == pytest.approx(total, rel=1e-5)
+            assert objective.validate(model)["same"] == pytest.approx(total / count, rel=1e-5)

@@ -1,0 +1,57 @@
+"""Judge spoken continuations: transcribe them, and say how likely and how repetitive the transcripts are.
+
+Reads the continuations that continue_speech wrote, a CTranslate2 Whisper, and a text model (transformers folder).
+Writes GenPPL and auto-BLEU with 95 % intervals (JSON), and the transcripts with the figures of each (JSONL).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from slamflow import commands, files
+from slamflow.generation.gen_ppl import TextJudge
+from slamflow.generation.scores import judge, read_continuations, summarise, versions
+from slamflow.recognition.whisper import WhisperRecognizer
+from slamflow.settings.generation import ScoreContinuations
+
+
+def main(argv: list[str]) -> None:
+    parser = commands.parser(__doc__)
+    parser.add_argument("--model-name", required=True, help="the model's name in the score; truth and shuffled too")
+    parser.add_argument("--continuations", type=Path, required=True, help="what continue_speech wrote, Parquet")
+    parser.add_argument("--recognizer", type=Path, required=True, help="CTranslate2 Whisper folder")
+    parser.add_argument("--text-model", type=Path, required=True, help="transformers folder of the judging text model")
+    parser.add_argument("--output", type=Path, required=True, help="the score, JSON")
+    parser.add_argument("--transcripts", type=Path, required=True, help="the transcripts, JSONL")
+    parser.add_argument("--workers", type=int, default=1, help="threads")
+    arguments = parser.parse_args(argv)
+    settings = commands.read_settings(ScoreContinuations, arguments.settings)
+    torch.set_num_threads(arguments.workers)
+    items = judge(
+        read_continuations(arguments.continuations),
+        WhisperRecognizer(arguments.recognizer, arguments.workers),
+        TextJudge(arguments.text_model),
+    )
+    files.write_jsonl(arguments.transcripts, items)
+    score = {
+        "model": arguments.model_name,
+        **summarise(items, settings),
+        "continuations_sha256": files.sha256_file(arguments.continuations),
+        "versions": versions(),
+    }
+    files.write_json(arguments.output, score)
+    shown = "none" if score["gen_ppl"] is None else f"{score['gen_ppl']:.1f}"
+    commands.log.info(
+        "%s, n = %d: GenPPL %s, auto-BLEU %s, %d empty transcripts",
+        arguments.model_name,
+        score["n"],
+        shown,
+        score["auto_bleu"],
+        score["empty_transcripts"],
+    )
+
+
+if __name__ == "__main__":
+    commands.run(main)

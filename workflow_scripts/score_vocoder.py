@@ -1,0 +1,51 @@
+"""Judge a vocoder: how much of held-out speech is understood in the original and after units and vocoder.
+
+Reads a vocoder, speech shards, the unit shards made from them, and a CTranslate2 Whisper. Writes word error rates by
+Whisper and phone error rates by hama, against the texts (JSON), and a few pairs to listen to (Parquet with id,
+speaker, text, the transcripts, and both sounds as FLAC).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from slamflow import commands, files
+from slamflow.recognition.whisper import WhisperRecognizer
+from slamflow.settings.vocoder import ScoreVocoder
+from slamflow.vocoder.intelligibility import choose, listen, summarise, versions, write_examples
+from slamflow.vocoder.synthesis import WEIGHTS, Vocoder
+
+
+def main(argv: list[str]) -> None:
+    parser = commands.parser(__doc__)
+    parser.add_argument("--vocoder", type=Path, required=True, help="folder that train_vocoder wrote")
+    parser.add_argument("--audio", type=Path, nargs="+", required=True, help="held-out speech shards")
+    parser.add_argument("--units", type=Path, nargs="+", required=True, help="unit shards of the same corpora")
+    parser.add_argument("--recognizer", type=Path, required=True, help="CTranslate2 Whisper folder")
+    parser.add_argument("--output", type=Path, required=True, help="the score, JSON")
+    parser.add_argument("--examples", type=Path, required=True, help="pairs to listen to, Parquet")
+    parser.add_argument("--workers", type=int, default=1, help="threads; their number changes nothing")
+    arguments = parser.parse_args(argv)
+    settings = commands.read_settings(ScoreVocoder, arguments.settings)
+    torch.set_num_threads(1)
+    vocoder = Vocoder.load(arguments.vocoder)
+    utterances = choose(arguments.audio, arguments.units, settings.utterances)
+    heard = listen(utterances, vocoder, WhisperRecognizer(arguments.recognizer, arguments.workers))
+    write_examples(arguments.examples, heard)
+    score = {
+        **summarise(heard),
+        "vocoder_sha256": files.sha256_file(arguments.vocoder / WEIGHTS),
+        "versions": versions(),
+    }
+    files.write_json(arguments.output, score)
+    commands.log.info(
+        "n = %d: words wrong %.1f %% in the original, %.1f %% in the resynthesis; phones wrong %.1f and %.1f %%",
+        score["n"],
+        *(100 * score[key] for key in ("wer_original", "wer_resynthesis", "per_original", "per_resynthesis")),
+    )
+
+
+if __name__ == "__main__":
+    commands.run(main)

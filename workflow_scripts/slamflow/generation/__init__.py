@@ -1,0 +1,1 @@
+"""Spoken continuations: prompts, sampling, and figures of what was said."""

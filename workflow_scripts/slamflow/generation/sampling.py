@@ -1,0 +1,109 @@
+"""Continuations of unit sequences, sampled from a language model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from slamflow import commands
+from slamflow.errors import InputError
+from slamflow.evaluation.likelihood import BOS, EOS, FIRST_UNIT, PAD
+from slamflow.settings.generation import Sampling
+from slamflow.sharding import stable_hash
+
+ROWS_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Units that follow a prompt, and whether the model ended the utterance itself."""
+
+    units: np.ndarray
+    ended: bool
+
+
+def draw(logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_k: int) -> torch.Tensor:
+    """One token a row from its `top_k` likeliest: logits [rows, vocabulary], uniform float64 [rows] in [0, 1)."""
+    likeliest = logits.double().topk(min(top_k, logits.shape[1]), dim=1)
+    shares = (likeliest.values / temperature).softmax(dim=1).cumsum(dim=1)
+    # The sum may fall short of 1 by rounding, and a draw lie beyond it.
+    place = torch.searchsorted(shares, uniform[:, None]).clamp(max=shares.shape[1] - 1)
+    # Nor may a draw of exactly 0 land on a token without a share: there is none among finite logits.
+    return likeliest.indices.gather(1, place).squeeze(1)
+
+
+@torch.inference_mode()
+def continue_units(
+    model: PreTrainedModel, ids: list[str], prompts: list[np.ndarray], settings: Sampling
+) -> list[Continuation]:
+    """Sample a continuation of each prompt (deduplicated units).
+
+    Each item has a generator of its own, made from the seed and its id, so that the company it is in changes nothing
+    but rounding. PAD is never drawn; BOS, which is EOS too, ends a continuation. Raises InputError if the model's
+    vocabulary or context is too small.
+    """
+    largest = max((int(prompt.max()) for prompt in prompts if prompt.size), default=-1)
+    if largest + FIRST_UNIT >= model.config.vocab_size:
+        raise InputError(
+            f"unit {largest} is outside the model's vocabulary of {model.config.vocab_size} tokens; "
+            "does the codebook belong to the model?"
+        )
+    longest = 1 + max((prompt.size for prompt in prompts), default=0) + settings.max_new_tokens
+    context = getattr(model.config, "max_position_embeddings", None)
+    if context is not None and longest > context:
+        raise InputError(
+            f"a prompt and {settings.max_new_tokens} new tokens make {longest}, more than the model's context of "
+            f"{context}; lower max_new_tokens or prompt_seconds"
+        )
+    order = sorted(range(len(prompts)), key=lambda index: (prompts[index].size, ids[index]))
+    groups = [order[first : first + ROWS_AT_ONCE] for first in range(0, len(order), ROWS_AT_ONCE)]
+    result: dict[int, Continuation] = {}
+    for group in commands.progress(groups, len(groups), "batches of prompts continued"):
+        seeds = [[settings.seed, stable_hash(ids[index])] for index in group]
+        found = _continue_batch(model, [prompts[index] for index in group], seeds, settings)
+        result.update(zip(group, found, strict=True))
+    return [result[index] for index in range(len(prompts))]
+
+
+def _continue_batch(
+    model: PreTrainedModel, prompts: list[np.ndarray], seeds: list[list[int]], settings: Sampling
+) -> list[Continuation]:
+    """Continue the prompts of one batch.
+
+    Nothing is padded: all rows begin at position 0, and a row whose prompt is longer than others' goes on reading it
+    while they speak already.
+    """
+    new = settings.max_new_tokens
+    lengths = np.array([1 + prompt.size for prompt in prompts])
+    tokens = np.full((len(prompts), lengths.max() + new), PAD, dtype=np.int64)
+    for row, prompt in enumerate(prompts):
+        tokens[row, : lengths[row]] = [BOS, *(prompt.astype(np.int64) + FIRST_UNIT)]
+    uniform = np.stack([np.random.default_rng(seed).random(new) for seed in seeds])
+    ends = lengths + new
+    rows = np.arange(len(prompts))
+    open_rows = np.ones(len(prompts), dtype=bool)
+    place, cache, fed = int(lengths.min()), None, 0
+    while open_rows.any():
+        step = torch.from_numpy(tokens[:, fed:place]).to(model.device)
+        output = model(input_ids=step, past_key_values=cache, use_cache=True)
+        cache, fed = output.past_key_values, place
+        logits = output.logits[:, -1].float()
+        logits[:, PAD] = -torch.inf
+        drawn_so_far = np.clip(place - lengths, 0, new - 1)
+        chance = torch.from_numpy(uniform[rows, drawn_so_far]).to(model.device)
+        drawn = draw(logits, chance, settings.temperature, settings.top_k).cpu().numpy()
+        speaking = open_rows & (place >= lengths)
+        tokens[speaking, place] = drawn[speaking]
+        ended = speaking & (drawn == EOS)
+        ends[ended] = place
+        place += 1
+        open_rows &= ~ended & (place < ends)
+    return [
+        Continuation(
+            (tokens[row, lengths[row] : ends[row]] - FIRST_UNIT).astype(np.uint16), ends[row] < lengths[row] + new
+        )
+        for row in rows
+    ]

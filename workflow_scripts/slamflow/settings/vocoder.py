@@ -1,0 +1,62 @@
+"""Vocoders: units back to speech."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from slamflow.settings.base import Settings
+
+
+class VocoderTraining(Settings):
+    """How a vocoder is trained."""
+
+    speaker: str | None = None
+    """The voice it speaks with; null takes the one with most speech."""
+    hours: Annotated[float, Field(gt=0)] = 1.0
+    """How much of that voice's speech, taken in the order of a hash of the ids."""
+    steps: Annotated[int, Field(ge=1)] = 1000
+    """Optimiser steps."""
+    batch_seconds: Annotated[float, Field(gt=0)] = 80.0
+    """Seconds of speech in a step."""
+    width: Annotated[int, Field(ge=8, le=4096)] = 256
+    """Channels of the convolutions."""
+    blocks: Annotated[int, Field(ge=1, le=64)] = 4
+    """Convolutions over units, and again as many over frames."""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    """Peak learning rate; it rises over the first 5 % of the steps and falls to 0 by a cosine."""
+    seed: int = 0
+    """Seed of the weights and of the order of the speech."""
+
+
+class Vocoder(Settings):
+    """A vocoder for the units of one encoder."""
+
+    corpora: Annotated[list[str], Field(min_length=1)]
+    """What it is trained on, as corpus/split."""
+    held_out: Annotated[list[str], Field(min_length=1)]
+    """What it is judged on, as corpus/split."""
+    training: VocoderTraining = VocoderTraining()
+    """How it is trained."""
+    judged: Annotated[int, Field(ge=2)] = 40
+    """Held-out utterances on which recognisers compare resynthesis and original."""
+    recognizer: str = "whisper_tiny_en"
+    """The CTranslate2 Whisper that hears the words: an asset."""
+
+
+class TrainVocoder(Settings):
+    """Settings of one train_vocoder job."""
+
+    training: VocoderTraining
+    units: Annotated[int, Field(ge=2)]
+    """How many units the encoder has."""
+    frame_rate_hz: Annotated[float, Field(gt=0)]
+    """Frames of the units per second; a divisor of 100."""
+
+
+class ScoreVocoder(Settings):
+    """Settings of one score_vocoder job."""
+
+    utterances: Annotated[int, Field(ge=2)]
+    """How many, in the order of a hash of the ids."""
