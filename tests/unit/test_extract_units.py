@@ -286,6 +286,9 @@ def test_fit_gives_the_same_bytes_for_any_order_of_shards_and_workers(tmp_path: 
     manifest = run_fit(tmp_path / "a", shards, model)
     run_fit(tmp_path / "b", shards[::-1], model)
     run_fit(tmp_path / "c", shards, model, "--workers", "2")
+    run_fit(tmp_path / "d", [write_shard(tmp_path / "one.parquet", rows)], model)
+    codebooks = [(tmp_path / name / "codebook.safetensors").read_bytes() for name in "ad"]
+    assert codebooks[0] == codebooks[1]  # however the speech is cut in shards
     for file in ("codebook.safetensors", "codebook.json"):
         data = (tmp_path / "a" / file).read_bytes()
         assert (tmp_path / "b" / file).read_bytes() == data

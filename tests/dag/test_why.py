@@ -1,0 +1,37 @@
+"""`why` names the changed key or file, and the jobs that follow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from .conftest import Checkout
+
+
+def why(checkout: Checkout) -> list[str]:
+    command = [sys.executable, str(checkout.code / "workflow_scripts/why.py"), "--configfile", "small.yaml"]
+    done = subprocess.run(command, cwd=checkout.work, text=True, capture_output=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_nothing_to_do(checkout: Checkout) -> None:
+    assert why(checkout) == ["Nothing to do."]
+
+
+def test_a_changed_learning_rate(checkout: Checkout) -> None:
+    checkout.edit_recipe(models={"cold": {"learning_rate": 5.0e-4}})
+    cause, follow = why(checkout)
+    assert cause.startswith("pretrain: learning_rate: 0.003 -> 0.0005, about ")
+    assert follow.startswith("2 score_benchmark, 1 summarize follow, about ")
+
+
+def test_an_edited_file(checkout: Checkout) -> None:
+    checkout.edit_code("workflow_scripts/slamflow/packing.py", "from __future__ import annotations", "EDITED = True")
+    first = why(checkout)[0]
+    assert first.startswith("pack_tokens (4 jobs): code of slamflow/packing.py")
+
+
+def test_a_deleted_file(checkout: Checkout) -> None:
+    score = "results/scores/pocket/cold/tstorycloze.dev.json"
+    (checkout.work / score).unlink()
+    assert why(checkout)[0].startswith(f"score_benchmark: {score} missing")

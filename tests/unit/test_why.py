@@ -1,0 +1,38 @@
+"""What `why` says about changed settings and code."""
+
+from __future__ import annotations
+
+import json
+
+import why
+
+
+def settings(**values: object) -> str:
+    return json.dumps(values)
+
+
+def test_a_changed_key_is_named_with_both_values() -> None:
+    old = settings(learning_rate=1.0e-3, betas=[0.9, 0.95], fit={"hours": 0.4})
+    new = settings(learning_rate=5.0e-4, betas=[0.9, 0.95], fit={"hours": 0.5})
+    assert why.settings_changes(old, new) == ["fit.hours: 0.4 -> 0.5", "learning_rate: 0.001 -> 0.0005"]
+
+
+def test_a_key_that_is_new_or_gone() -> None:
+    assert why.settings_changes(settings(a=1), settings(b=2)) == ["a: 1 -> null", "b: null -> 2"]
+
+
+def test_changed_files_of_the_code() -> None:
+    old = "pack_tokens.py:aa slamflow/packing.py:bb slamflow/files.py:cc"
+    new = "pack_tokens.py:aa slamflow/packing.py:xx slamflow/other.py:dd slamflow/files.py:cc"
+    assert why.code_changes(old, new) == ["code of slamflow/other.py", "code of slamflow/packing.py"]
+
+
+def test_parameters_are_told_apart_as_snakemake_records_them() -> None:
+    old = [repr(settings(seed=0)), repr("pretrain.py:aa")]
+    new = [repr(settings(seed=1)), repr("pretrain.py:bb")]
+    assert why.parameter_changes(old, new) == ["code of pretrain.py", "seed: 0 -> 1"]
+
+
+def test_durations_in_words() -> None:
+    assert why.in_words(12.3) == "about 12 s"
+    assert why.in_words(250) == "about 4 min"
