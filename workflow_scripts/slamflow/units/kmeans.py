@@ -1,8 +1,8 @@
 """K-means, single-threaded and the same byte for byte each time.
 
-Lloyd's algorithm on all frames at once: on 0.2 to 0.5 hours of speech it is faster than scikit-learn's mini-batches
-of the same quality, its clusters are tighter, and a short job is spared a long import. The tests hold it against
-scikit-learn's KMeans.
+Lloyd's algorithm on all frames at once. On 0.2 hours of speech it takes a little more than half the time of
+scikit-learn's KMeans for clusters as tight within 0.4 %, and a short job is spared a long import. Mini-batches would
+be as fast, but leave 3 to 5 % more distance. The tests hold it against scikit-learn.
 """
 
 from __future__ import annotations
