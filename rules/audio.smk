@@ -20,6 +20,8 @@ rule collect_audio:
     wildcard_constraints:
         corpus=one_of(PLAN.recorded_corpora()),
     retries: 1
+    conda:
+        "../envs/base.yaml"
     resources:
         mem_mb=2000,
     params:
@@ -30,8 +32,6 @@ rule collect_audio:
         items=PLAN.audio_items,
         # Where they lie is no reason to collect them again.
         source=PLAN.audio_source,
-    conda:
-        "../envs/base.yaml"
     shell:
         r"""
         {params.command} \

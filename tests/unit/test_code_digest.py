@@ -8,7 +8,15 @@ import pytest
 
 from slamflow.code_digest import code_digest
 
-COMMAND = '"""A command."""\n\nfrom slamflow import packing\n\n\ndef main() -> int:\n    """Do it."""\n    return packing.f()\n'
+COMMAND = """'''A command.'''
+
+from slamflow import packing
+
+
+def main() -> int:
+    '''Do it.'''
+    return packing.f()
+"""
 MODULE = '"""A module."""\n\nfrom slamflow.deep import helper\n\n\ndef f() -> int:\n    return helper.g()\n'
 HELPER = "def g() -> int:\n    return 1\n"
 
