@@ -1,0 +1,501 @@
+"""Prompts, sampling and the figures of continuations, each against a slow and obvious way."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+import continue_speech
+import score_continuations
+from slamflow import files
+from slamflow.audio import SAMPLE_RATE
+from slamflow.errors import InputError
+from slamflow.evaluation.bootstrap import interval
+from slamflow.generation.auto_bleu import auto_bleu
+from slamflow.generation.gen_ppl import TextJudge
+from slamflow.generation.prompts import choose_waves, encode_prompts, shuffled
+from slamflow.generation.sampling import continue_units, draw
+from slamflow.generation.scores import read_continuations, summarise
+from slamflow.settings.generation import ContinueSpeech, Sampling, ScoreContinuations
+from slamflow.settings.units import Encoder
+from slamflow.sharding import stable_hash
+from slamflow.speech.shards import SCHEMA as SPEECH_SCHEMA
+from slamflow.units.codebook import Codebook, Quantizer
+from slamflow.units.encoders import load_encoder
+from slamflow.units.sequences import deduplicate
+from slamflow.vocoder.synthesis import Vocoder, new_network
+
+UNITS = 12
+CPU = torch.device("cpu")
+LOGMEL = Encoder(kind="logmel", frame_rate_hz=25.0, clusters=UNITS)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def llama(context: int = 256, vocabulary: int = UNITS + 2) -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=context,
+        initializer_range=0.4,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def opt() -> PreTrainedModel:
+    """Learned positions, as TWIST's models have."""
+    torch.manual_seed(0)
+    config = OPTConfig(
+        vocab_size=UNITS + 2,
+        hidden_size=32,
+        ffn_dim=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=256,
+        word_embed_proj_dim=32,
+        init_std=0.4,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+    return OPTForCausalLM(config).eval()
+
+
+# Sampling
+
+
+@torch.inference_mode()
+def slow_continuation(model: PreTrainedModel, item: str, prompt: np.ndarray, settings: Sampling) -> list[int]:
+    """One prompt, without a cache: every step reads all tokens again."""
+    chances = np.random.default_rng([settings.seed, stable_hash(item)]).random(settings.max_new_tokens)
+    tokens = [1, *(int(unit) + 2 for unit in prompt)]
+    drawn: list[int] = []
+    for chance in chances:
+        logits = model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0, -1].double()
+        logits[0] = -math.inf
+        order = sorted(range(len(logits)), key=lambda token: -float(logits[token]))[: settings.top_k]
+        weights = [math.exp(float(logits[token] - logits[order[0]]) / settings.temperature) for token in order]
+        below = 0.0
+        for candidate, weight in zip(order, weights, strict=True):
+            token, below = candidate, below + weight / sum(weights)
+            if chance < below:
+                break
+        if token == 1:
+            break
+        tokens.append(token)
+        drawn.append(token - 2)
+    return drawn
+
+
+def some_prompts(count: int = 7) -> tuple[list[str], list[np.ndarray]]:
+    """Prompts of many lengths, an empty one among them."""
+    rng = np.random.default_rng(0)
+    lengths = [0, 5, 5, 1, 17, 9, 30][:count]
+    return [f"item-{index}" for index in range(count)], [
+        rng.integers(UNITS, size=length).astype(np.uint16) for length in lengths
+    ]
+
+
+@pytest.mark.parametrize("make", [llama, opt])
+def test_a_batch_continues_as_each_prompt_alone(make: Any) -> None:
+    model, settings = make(), Sampling(max_new_tokens=40, top_k=6, temperature=1.5, seed=3)
+    ids, prompts = some_prompts()
+    found = continue_units(model, ids, prompts, settings)
+    expected = [slow_continuation(model, item, prompt, settings) for item, prompt in zip(ids, prompts, strict=True)]
+    assert [continuation.units.tolist() for continuation in found] == expected
+    assert [continuation.ended for continuation in found] == [len(units) < 40 for units in expected]
+    # The case has to have both.
+    assert {continuation.ended for continuation in found} == {True, False}
+
+
+def test_the_order_of_the_items_changes_nothing_and_the_seed_does() -> None:
+    model, settings = llama(), Sampling(max_new_tokens=20, temperature=1.5)
+    ids, prompts = some_prompts()
+    found = [continuation.units.tolist() for continuation in continue_units(model, ids, prompts, settings)]
+    backwards = continue_units(model, ids[::-1], prompts[::-1], settings)
+    assert [continuation.units.tolist() for continuation in backwards[::-1]] == found
+    other = continue_units(model, ids, prompts, settings.model_copy(update={"seed": 1}))
+    assert [continuation.units.tolist() for continuation in other] != found
+    # Two items with the same prompt are drawn apart.
+    twins = continue_units(model, ["a", "b"], [prompts[1], prompts[1]], settings)
+    assert twins[0].units.tolist() != twins[1].units.tolist()
+
+
+def test_draws_follow_the_probabilities_of_the_likeliest() -> None:
+    logits = torch.tensor([[2.0, -1.0, 1.0, 0.5, -3.0]])
+    chances = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
+    drawn = draw(logits.expand(10_000, -1), chances, temperature=0.8, top_k=3)
+    shares = np.bincount(drawn.numpy(), minlength=5) / 10_000
+    weights = np.exp(np.array([2.0, 1.0, 0.5]) / 0.8)
+    np.testing.assert_allclose(shares[[0, 2, 3]], weights / weights.sum(), atol=1e-3)
+    assert shares[[1, 4]].sum() == 0
+
+
+def test_the_last_draw_and_a_small_vocabulary_are_safe() -> None:
+    almost_one = torch.tensor([1 - 2.0**-53], dtype=torch.float64)
+    assert int(draw(torch.tensor([[0.1, 0.2, 0.3]]), almost_one, 0.7, 25)) == 0
+    assert int(draw(torch.tensor([[0.1, 0.2, 0.3]]), torch.zeros(1, dtype=torch.float64), 0.7, 1)) == 2
+
+
+def test_pad_is_never_drawn() -> None:
+    model = llama()
+    model.lm_head.weight.data.zero_()  # all tokens alike
+    found = continue_units(model, ["a", "b"], [np.array([1], np.uint16)] * 2, Sampling(max_new_tokens=200, top_k=99))
+    drawn = np.concatenate([continuation.units for continuation in found])
+    assert drawn.max() < UNITS
+
+
+@pytest.mark.parametrize(
+    ("units", "context", "message"), [([UNITS], 256, "unit 12 is outside"), ([1] * 30, 64, "context of 64")]
+)
+def test_what_does_not_fit_the_model_is_refused(units: list[int], context: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        continue_units(llama(context), ["a"], [np.array(units, np.uint16)], Sampling(max_new_tokens=40))
+
+
+# Prompts
+
+
+def noise(seed: int, seconds: float) -> np.ndarray:
+    """Bursts of noise in changing bands: many units."""
+    rng = np.random.default_rng(seed)
+    count = round(seconds * SAMPLE_RATE)
+    pitch = np.repeat(rng.uniform(200, 4000, size=count // 1600 + 1), 1600)[:count]
+    return (0.3 * np.sin(2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE)).astype(np.float32)
+
+
+def write_speech(path: Path, waves: dict[str, np.ndarray]) -> Path:
+    rows = []
+    for name, wave in waves.items():
+        data = io.BytesIO()
+        soundfile.write(data, wave, SAMPLE_RATE, format="WAV", subtype="FLOAT")
+        rows.append({"id": name, "speaker": "s", "text": f"Text of {name}.", "audio": data.getvalue()})
+        rows[-1].update(source=name, seconds=None, start=0.0)
+    pq.write_table(pa.Table.from_pylist(rows, SPEECH_SCHEMA), path)
+    return path
+
+
+def codebook() -> Codebook:
+    """Log-mel frames of noise as centroids."""
+    frames = load_encoder(LOGMEL, None, CPU).encode([noise(99, 3.0)])[0].numpy()
+    return Codebook(np.ascontiguousarray(frames[:: len(frames) // UNITS][:UNITS]))
+
+
+def test_a_story_told_in_parts_is_put_together(tmp_path: Path) -> None:
+    waves = {
+        "a.ending": noise(1, 1.0),
+        "a.wrong_detail": noise(2, 1.0),
+        "a.prompt": noise(3, 4.0),
+        "whole": noise(4, 6.0),
+        "file.v2": noise(5, 6.0),
+        "short.prompt": noise(6, 2.0),
+        "short.ending": noise(7, 1.5),
+    }
+    found = {name: (text, wave) for name, text, wave in choose_waves([write_speech(tmp_path / "x", waves)], 9, 3.0)}
+    assert set(found) == {"a", "whole", "file.v2"}
+    assert found["a"][0] == "Text of a.prompt. Text of a.ending."
+    assert np.array_equal(found["a"][1], np.concatenate([waves["a.prompt"], waves["a.ending"]]))
+    assert np.array_equal(found["whole"][1], waves["whole"])
+
+
+def test_prompts_are_chosen_by_their_ids_alone(tmp_path: Path) -> None:
+    waves = {f"u{index}": noise(index, 5.0) for index in range(8)}
+    shards = [
+        write_speech(tmp_path / "0", {name: waves[name] for name in list(waves)[:3]}),
+        write_speech(tmp_path / "1", {name: waves[name] for name in list(waves)[3:]}),
+    ]
+    chosen = [name for name, _, _ in choose_waves(shards, 4, 3.0)]
+    assert chosen == sorted(waves, key=stable_hash)[:4]
+    assert chosen == [name for name, _, _ in choose_waves(shards[::-1], 4, 3.0)]
+
+
+def test_bad_audio_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_speech(tmp_path / "x", {f"u{index}": noise(index, 5.0) for index in range(4)})
+    rows = pq.read_table(path).to_pylist()
+    rows[1]["audio"] = b"nonsense"
+    pq.write_table(pa.Table.from_pylist(rows, SPEECH_SCHEMA), path)
+    assert {name for name, _, _ in choose_waves([path], 9, 3.0)} == {"u0", "u2", "u3"}
+    assert "u1 is left out" in caplog.text
+    with pytest.raises(InputError, match="0 utterances last 10 s or longer"):
+        choose_waves([path], 9, 9.0)
+
+
+def test_a_prompt_knows_nothing_of_what_follows() -> None:
+    """The units of a prompt are those of the cut waveform, whatever came after the cut."""
+    encoder, quantizer = load_encoder(LOGMEL, None, CPU), Quantizer(codebook(), CPU)
+    start = noise(1, 2.0)
+    whole = [np.concatenate([start, ending]) for ending in (noise(2, 2.0), noise(3, 3.0), 3 * noise(4, 2.0))]
+    found = encode_prompts([("x", None, wave) for wave in whole], 2.0, encoder, quantizer, with_rest=True)
+    alone = deduplicate(quantizer.assign(encoder.encode([start])[0])[0])[0]
+    assert len(set(alone.tolist())) > 3
+    for prompt in found:
+        assert prompt.units.tolist() == alone.tolist()
+    # Taken from an encoding of the whole they would differ: the loudest frame sets the scale of a log-mel.
+    cut = deduplicate(quantizer.assign(encoder.encode([whole[2]])[0][:50])[0])[0]
+    assert cut.tolist() != alone.tolist()
+
+
+def test_the_rest_is_encoded_apart_and_goes_on_from_the_prompt() -> None:
+    encoder, quantizer = load_encoder(LOGMEL, None, CPU), Quantizer(codebook(), CPU)
+    steady = np.tile(noise(1, 0.1), 40)
+    for wave in (np.concatenate([noise(2, 2.0), noise(3, 2.0)]), steady):
+        prompt = encode_prompts([("x", "t", wave)], 2.0, encoder, quantizer, with_rest=True)[0]
+        rest = deduplicate(quantizer.assign(encoder.encode([wave[32000:]])[0])[0])[0].tolist()
+        assert prompt.rest.tolist() == (rest[1:] if rest[0] == prompt.units[-1] else rest)
+    assert len(encode_prompts([("x", "t", steady)], 2.0, encoder, quantizer, with_rest=False)[0].rest) == 0
+    with pytest.raises(InputError, match="too short for one unit"):
+        encode_prompts([("x", "t", steady)], 0.01, encoder, quantizer, with_rest=False)
+
+
+def test_shuffling_changes_the_order_only() -> None:
+    units = np.arange(50, dtype=np.uint16)
+    mixed = shuffled(units, 0, "a")
+    assert sorted(mixed.tolist()) == units.tolist()
+    assert mixed.tolist() != units.tolist()
+    assert mixed.tolist() == shuffled(units, 0, "a").tolist() != shuffled(units, 0, "b").tolist()
+    assert mixed.tolist() != shuffled(units, 1, "a").tolist()
+    twice = shuffled(np.array([1, 2] * 20, np.uint16), 0, "a")
+    assert (twice[1:] != twice[:-1]).all()
+
+
+# Figures
+
+
+def slow_auto_bleu(tokens: list[str]) -> float:
+    grams = [tokens[start : start + 2] for start in range(len(tokens) - 1)]
+    again = [gram for place, gram in enumerate(grams) if gram in grams[:place] + grams[place + 1 :]]
+    return len(again) / len(grams) if grams else 0.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_auto_bleu_is_the_share_of_repeated_bigrams(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tokens = list(rng.choice(["one", "two", "three", "four"], size=rng.integers(0, 30)))
+    assert auto_bleu(" ".join(tokens)) == pytest.approx(slow_auto_bleu(tokens))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", 0.0),
+        ("word", 0.0),
+        ("the cat saw the cat", 2 / 4),
+        ("no no no no", 1.0),
+        ("The dog ran, the dog ran", 2 / 6),  # the comma is a token, and case counts
+    ],
+)
+def test_auto_bleu_by_hand(text: str, expected: float) -> None:
+    assert auto_bleu(text) == pytest.approx(expected)
+
+
+def write_text_model(folder: Path, *special: str, **names: str) -> Path:
+    """A tiny causal language model of words, with its tokenizer."""
+    vocabulary = {
+        token: index for index, token in enumerate([*special, "<unk>", "the", "a", "dog", "cat", "ran", "sat", "and"])
+    }
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", **names).save_pretrained(folder)
+    llama(64, len(vocabulary)).save_pretrained(folder)
+    return folder
+
+
+def test_likelihoods_are_those_of_one_text_at_a_time(tmp_path: Path) -> None:
+    judge = TextJudge(write_text_model(tmp_path, "<|endoftext|>"))
+    texts = ["the dog ran", "the", "a cat and a dog and the cat sat", "zebra ran"]
+    nll, counts = judge.mean_nll(texts)
+    assert counts.tolist() == [3, 1, 9, 2]
+    for text, value in zip(texts, nll, strict=True):
+        ids = [0, *judge.tokenizer(text)["input_ids"]]
+        with torch.inference_mode():
+            shares = judge.model(torch.tensor([ids]), use_cache=False).logits[0].double().log_softmax(-1)
+        slow = [-float(shares[place, ids[place + 1]]) for place in range(len(ids) - 1)]
+        assert value == pytest.approx(sum(slow) / len(slow), abs=1e-5)
+    with pytest.raises(ValueError, match="without tokens"):
+        judge.mean_nll(["the", ""])
+
+
+def test_a_text_begins_behind_the_document_separator_or_bos(tmp_path: Path) -> None:
+    chat = TextJudge(write_text_model(tmp_path / "a", "<|im_start|>", "<|endoftext|>", bos_token="<|im_start|>"))
+    plain = TextJudge(write_text_model(tmp_path / "b", "<s>", bos_token="<s>"))
+    assert (chat.begin, plain.begin) == (1, 0)
+    with pytest.raises(InputError, match="neither"):
+        TextJudge(write_text_model(tmp_path / "c"))
+
+
+def item(nll: float | None, repeated: float | None) -> dict[str, Any]:
+    return {"nll": nll, "auto_bleu": repeated, "tokens": None if nll is None else 5}
+
+
+def test_empty_transcripts_are_counted_and_left_out() -> None:
+    score = summarise([item(1.0, 0.2), item(None, None), item(3.0, 0.0)], ScoreContinuations())
+    assert (score["n"], score["empty_transcripts"], score["tokens"]) == (3, 1, 10)
+    assert score["gen_ppl"] == pytest.approx(math.exp(2.0))
+    assert score["auto_bleu"] == pytest.approx(0.1)
+    low, high = score["gen_ppl_ci95"]
+    assert math.exp(1.0) - 1e-9 <= low < score["gen_ppl"] < high <= math.exp(3.0) + 1e-9
+
+
+@pytest.mark.parametrize("items", [[item(None, None)] * 3, [item(1.0, 0.0), item(None, None)]])
+def test_too_few_transcripts_have_no_figure(items: list[dict[str, Any]]) -> None:
+    score = summarise(items, ScoreContinuations())
+    assert score["gen_ppl"] is None
+    assert score["auto_bleu"] is None
+    json.dumps(score, allow_nan=False)
+
+
+def test_bootstrap_is_that_of_a_slow_loop() -> None:
+    rng = np.random.default_rng(0)
+    columns = np.stack([rng.exponential(size=30), rng.integers(1, 9, size=30)], axis=1).astype(float)
+    low, high = interval(columns, lambda sums: sums[:, 0] / sums[:, 1], resamples=4000, seed=1)
+    figures = []
+    for _ in range(4000):
+        drawn = columns[rng.integers(30, size=30)]
+        figures.append(drawn[:, 0].sum() / drawn[:, 1].sum())
+    np.testing.assert_allclose([low, high], np.percentile(figures, [2.5, 97.5]), rtol=0.03)
+    assert (low, high) == interval(columns, lambda sums: sums[:, 0] / sums[:, 1], resamples=4000, seed=1)
+
+
+def test_bootstrap_of_a_mean_is_near_the_textbook() -> None:
+    values = np.random.default_rng(0).normal(size=400)
+    columns = np.stack([values, np.ones(400)], axis=1)
+    low, high = interval(columns, lambda sums: sums[:, 0] / sums[:, 1], resamples=5000)
+    half = 1.96 * values.std() / 20
+    np.testing.assert_allclose([low, high], [values.mean() - half, values.mean() + half], atol=0.015)
+
+
+# The commands
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Speech, codebook, vocoder, a speech model and a text model, all tiny and random."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("generation")
+    waves = {}
+    for index in range(4):
+        waves[f"s{index}.prompt"], waves[f"s{index}.ending"] = noise(index, 2.5), noise(index + 50, 1.0)
+    write_speech(folder / "audio.parquet", waves)
+    codebook().save(folder / "codebook.safetensors")
+    torch.manual_seed(0)
+    Vocoder(new_network(UNITS, 16, 1, 25.0), 25.0).save_weights(folder / "vocoder" / "vocoder.safetensors")
+    about = {"units": UNITS, "width": 16, "blocks": 1, "frame_rate_hz": 25.0}
+    files.write_json(folder / "vocoder" / "vocoder.json", about)
+    llama().save_pretrained(folder / "model")
+    write_text_model(folder / "text", "<|endoftext|>")
+    return folder
+
+
+def run(workplace: Path, output: Path, *source: str, workers: int = 1) -> list[dict[str, Any]]:
+    sampling = Sampling(prompts=3, prompt_seconds=1.5, max_new_tokens=30, temperature=1.2)
+    continue_speech.main(
+        [
+            *("--settings", ContinueSpeech(encoder=LOGMEL, sampling=sampling).model_dump_json()),
+            *(*source, "--audio", str(workplace / "audio.parquet"), "--workers", str(workers)),
+            *("--codebook", str(workplace / "codebook.safetensors"), "--vocoder", str(workplace / "vocoder")),
+            *("--output", str(output)),
+        ]
+    )
+    rows: list[dict[str, Any]] = pq.read_table(output).to_pylist()
+    return rows
+
+
+def test_continuations_of_a_model_and_of_the_baselines(workplace: Path, tmp_path: Path) -> None:
+    model = run(workplace, tmp_path / "model", "--model", str(workplace / "model"))
+    truth = run(workplace, tmp_path / "truth", "--baseline", "truth")
+    mixed = run(workplace, tmp_path / "mixed", "--baseline", "shuffled")
+    for rows in (model, truth, mixed):
+        assert [row["id"] for row in rows] == [row["id"] for row in model]
+        assert [row["prompt"] for row in rows] == [row["prompt"] for row in model]
+    for row, other in zip(truth, mixed, strict=True):
+        assert set(other["continuation"]) == set(row["continuation"])
+        assert other["continuation"] != row["continuation"]
+        assert len(row["continuation"]) <= 30
+    speaker = Vocoder.load(workplace / "vocoder")
+    for row in (*model, *truth):
+        samples, rate = soundfile.read(io.BytesIO(row["audio"]), dtype="float32")
+        expected = speaker(np.array(row["prompt"] + row["continuation"]))
+        assert rate == SAMPLE_RATE
+        np.testing.assert_allclose(samples, expected, atol=1e-4)
+        assert row["seconds"] == pytest.approx(len(samples) / SAMPLE_RATE)
+        assert 0 < row["prompt_seconds"] < row["seconds"]
+
+
+def test_the_same_bytes_with_more_workers(workplace: Path, tmp_path: Path) -> None:
+    run(workplace, tmp_path / "a", "--model", str(workplace / "model"))
+    run(workplace, tmp_path / "b", "--model", str(workplace / "model"), workers=3)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+class Typist:
+    """Hears a fixed text in each sound; nothing in the first."""
+
+    def __init__(self, *_: Any) -> None:
+        self.workers = 1
+
+    def transcribe_all(self, waves: list[np.ndarray]) -> Iterator[str]:
+        assert all(len(wave) > SAMPLE_RATE for wave in waves)
+        yield from [" .", "the dog ran", "the cat and the cat sat"][: len(waves)]
+
+
+def test_scores_and_transcripts_are_written(workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = run(workplace, tmp_path / "truth.parquet", "--baseline", "truth")
+    monkeypatch.setattr(score_continuations, "WhisperRecognizer", Typist)
+    score_continuations.main(
+        [
+            *("--model-name", "truth", "--continuations", str(tmp_path / "truth.parquet"), "--recognizer", "unused"),
+            *("--text-model", str(workplace / "text"), "--output", str(tmp_path / "score.json")),
+            *("--transcripts", str(tmp_path / "transcripts.jsonl")),
+        ]
+    )
+    score = json.loads((tmp_path / "score.json").read_text())
+    items = files.read_jsonl(tmp_path / "transcripts.jsonl")
+    assert [found["id"] for found in items] == [row["id"] for row in rows]
+    assert (score["model"], score["n"], score["empty_transcripts"]) == ("truth", 3, 1)
+    assert items[0]["nll"] is None
+    assert items[2]["auto_bleu"] == pytest.approx(2 / 5)
+    nll, _ = TextJudge(workplace / "text").mean_nll(["the dog ran", "the cat and the cat sat"])
+    assert score["gen_ppl"] == pytest.approx(math.exp(nll.mean()))
+    assert [items[1]["nll"], items[2]["nll"]] == pytest.approx(nll.tolist())
+
+
+def test_a_file_without_continuations_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"x\.parquet: cannot be read"):
+        read_continuations(tmp_path / "x.parquet")
+    pq.write_table(pa.table({"id": ["a"], "text": ["b"]}), tmp_path / "y.parquet")
+    with pytest.raises(InputError, match=r"y\.parquet: no continuations"):
+        read_continuations(tmp_path / "y.parquet")

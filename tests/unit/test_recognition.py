@@ -1,0 +1,153 @@
+"""Recognisers and error rates: slow oracles, and speech of which it is known what was said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import soxr
+from hibari import Hibari
+
+from slamflow.errors import InputError
+from slamflow.recognition import whisper
+from slamflow.recognition.error_rates import error_rate, errors, words
+from slamflow.recognition.phones import PhoneRecognizer, Pronouncer
+from slamflow.recognition.whisper import WhisperRecognizer
+
+ASSET = Path(__file__).parents[2] / "resources" / "assets" / "whisper_tiny_en"
+SENTENCES = ("The rabbit found a red kite under the tree.", "Lily was not sad any more and hugged the old dog.")
+
+
+@pytest.fixture(scope="module")
+def speech() -> list[np.ndarray]:
+    """The sentences, spoken, at 16 kHz."""
+    voice = Hibari()
+    return [soxr.resample(voice(text, seed=0), 24000, 16000).astype(np.float32) for text in SENTENCES]
+
+
+# Error rates
+
+
+def slow_distance(first: list[str], second: list[str]) -> int:
+    """Edit distance by its definition."""
+    if not first or not second:
+        return len(first) + len(second)
+    if first[-1] == second[-1]:
+        return slow_distance(first[:-1], second[:-1])
+    shorter = ((first[:-1], second), (first, second[:-1]), (first[:-1], second[:-1]))
+    return 1 + min(slow_distance(*pair) for pair in shorter)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_errors_are_the_edit_distance(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = (list(rng.choice(["ab", "b", "c"], size=rng.integers(0, 7))) for _ in range(2))
+    assert errors(first, second) == slow_distance(first, second)
+
+
+def test_rate_is_over_all_utterances() -> None:
+    references = [list("abcdef"), ["no"]]
+    recognised = [list("abcdxf"), ["oh", "no", "no"]]
+    assert error_rate(references, recognised) == pytest.approx(3 / 7)
+    assert error_rate(references, [[], []]) == 1.0
+    with pytest.raises(ValueError, match="no reference"):
+        error_rate([[]], [["a"]])
+    with pytest.raises(ValueError, match="shorter"):
+        error_rate(references, recognised[:1])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Tom's dog, Rex, ran!", "tom is dog rex ran"),
+        ("It cost twenty-five coins.", "it cost 25 coins"),
+        ("He didn't [noise] go.", "he did not go"),
+        ("...", ""),
+    ],
+)
+def test_words_are_what_is_said_whatever_the_spelling(text: str, expected: str) -> None:
+    assert " ".join(words(text)) == expected
+
+
+# Phones
+
+
+def test_phones_of_clear_speech_are_those_of_its_text(speech: list[np.ndarray]) -> None:
+    pronounce, recognise = Pronouncer(), PhoneRecognizer()
+    said = [pronounce(text) for text in SENTENCES]
+    heard = [recognise(wave) for wave in speech]
+    assert error_rate(said, heard) < 0.15
+    assert error_rate(said, heard[::-1]) > 0.6
+
+
+def test_phones_of_damaged_speech_are_not(speech: list[np.ndarray]) -> None:
+    pronounce, recognise = Pronouncer(), PhoneRecognizer()
+    backwards = [np.ascontiguousarray(wave[::-1]) for wave in speech]
+    assert error_rate([pronounce(text) for text in SENTENCES], [recognise(wave) for wave in backwards]) > 0.5
+
+
+def test_pronunciation_is_by_word() -> None:
+    pronounce = Pronouncer()
+    assert pronounce("Kite!") == ["k", "aɪ", "t"]
+    assert pronounce("The kite, the DOG.") == [
+        *pronounce("the"),
+        *pronounce("kite"),
+        *pronounce("the"),
+        *pronounce("dog"),
+    ]
+    assert pronounce("...") == []
+
+
+def test_too_short_a_sound_has_no_phones() -> None:
+    assert PhoneRecognizer()(np.zeros(10, np.float32)) == []
+    assert PhoneRecognizer()(np.zeros(16000, np.float32)) == []
+
+
+# Words
+
+
+class Segment(NamedTuple):
+    text: str
+
+
+class Model:
+    """Stands in for faster-whisper's: hears the length of a sound, and remembers how it was asked."""
+
+    asked: list[dict[str, Any]] = []
+
+    def __init__(self, *_: Any, **options: Any) -> None:
+        self.options = options
+
+    def transcribe(self, wave: np.ndarray, **options: Any) -> tuple[list[Segment], None]:
+        self.asked.append(options)
+        return ([Segment(f" {len(wave)} "), Segment(" samples.")] if len(wave) > 10 else []), None
+
+
+def test_transcripts_keep_their_order_and_are_greedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whisper, "WhisperModel", Model)
+    monkeypatch.setattr(Model, "asked", [])
+    recognizer = WhisperRecognizer(Path("anywhere"), workers=3)
+    waves = [np.zeros(length, np.float32) for length in (100, 5, 700, 300, 40 * 16000)]
+    assert list(recognizer.transcribe_all(waves)) == [
+        *("100 samples.", "", "700 samples.", "300 samples.", "640000 samples.")
+    ]
+    for options in Model.asked:
+        assert (options["language"], options["temperature"], options["beam_size"]) == ("en", 0.0, 1)
+        assert options["condition_on_previous_text"] is False
+    # Only what is longer than Whisper's window has to be cut, which needs times.
+    assert sorted(options["without_timestamps"] for options in Model.asked) == [False, True, True, True, True]
+
+
+def test_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a CTranslate2 Whisper folder"):
+        WhisperRecognizer(tmp_path)
+
+
+@pytest.mark.skipif(not (ASSET / "model.bin").is_file(), reason="the asset whisper_tiny_en has not been fetched")
+def test_whisper_hears_what_was_said(speech: list[np.ndarray]) -> None:
+    recognizer = WhisperRecognizer(ASSET, workers=2)
+    heard = list(recognizer.transcribe_all(speech))
+    assert error_rate([words(text) for text in SENTENCES], [words(text) for text in heard]) < 0.1
+    assert heard == list(WhisperRecognizer(ASSET).transcribe_all(speech))
