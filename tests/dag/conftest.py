@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "recipes", "workflow_scripts")
 TARGETS = ("all", "units", "rows", "models", "scores")
 SMALL = {
-    "corpora": {"stories": {"splits": {"train": {"stories": 40}, "dev": {"stories": 8}, "test": {"stories": 8}}}},
+    "corpora": {
+        "stories": {"splits": {"train": {"stories": 40, "shards": 4}, "dev": {"stories": 8}, "test": {"stories": 8}}}
+    },
+    "training": {"learning_rate": 1.0e-3},
 }
 
 
