@@ -24,7 +24,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--quarantine", type=Path, required=True, help="JSONL of what was set aside, to write")
     parser.add_argument("--workers", type=int, default=1, help="processes that encode; does not change the result")
     parser.add_argument(
-        "--batch-seconds", type=float, help="audio encoded at once; by default one file on a CPU, 600 s with CUDA"
+        "--batch-seconds", type=float, help="audio encoded at once; by default one file on a CPU, 160 s with CUDA"
     )
     arguments = parser.parse_args(argv)
     manifest = extract_shard(

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from slamflow.errors import InputError
 from slamflow.units.codebook import NEAR_TIE, Codebook, Quantizer, fit_codebook, read_codebook
 from slamflow.units.kmeans import kmeans
+from slamflow.units.kmeans import start as kmeans_start
 from slamflow.units.kmeans import step as kmeans_step
 from slamflow.units.restricted_pickle import read_centroids
 
@@ -109,6 +110,15 @@ def test_kmeans_is_as_good_as_scikit_learns(seed: int) -> None:
         expected = KMeans(25, n_init=3, random_state=seed).fit(frames).inertia_
     codebook = Codebook(kmeans(torch.from_numpy(frames), 25, seed).numpy())
     assert (distances(codebook, frames).min(axis=1) ** 2).sum() < 1.05 * expected
+
+
+def test_kmeans_starts_in_every_cluster() -> None:
+    random = np.random.default_rng(0)
+    middles = random.normal(0, 1000, (30, 3))
+    frames = np.repeat(middles, 50, axis=0) + random.normal(0, 0.01, (1500, 3))
+    for seed in range(5):
+        chosen = kmeans_start(torch.from_numpy(frames).float(), 30, torch.Generator().manual_seed(seed)).numpy()
+        assert sorted(distances(Codebook(middles.astype(np.float32)), chosen).argmin(axis=1)) == list(range(30))
 
 
 def test_a_kmeans_step_is_the_mean_of_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -338,6 +338,14 @@ def test_shards_and_shares_divide_the_recordings(tmp_path: Path) -> None:
     assert 15 <= len(parts[3]) <= 45
 
 
+def test_the_hash_of_the_share_is_not_that_of_the_shard() -> None:
+    """If it were, a tenth of the recordings would fill the first ten of a hundred shards and leave the others empty."""
+    names = [f"speaker/{number}.flac" for number in range(5000)]
+    chosen = [name for name in names if listing.in_share(name, 0, 10)]
+    assert 420 <= len(chosen) <= 580
+    assert len({listing.shard_of(name, 20) for name in chosen}) == 20
+
+
 def digests(root: Path, corpus: dict[str, Any], count: int = 16) -> list[str]:
     listing.scan.cache_clear()
     listing._shard_digests.cache_clear()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from slamflow.sharding import stable_hash
 from slamflow.units.codebook import Codebook, Quantizer, read_codebook
 from slamflow.units.encoders import load_encoder
 from slamflow.units.extract import UNIT_SCHEMA, choose_speech
-from slamflow.units.workers import chunks
+from slamflow.units.workers import ahead, chunks
 from tests.unit.test_units import speech_like, whisper_folder
 
 CPU = torch.device("cpu")
@@ -412,3 +414,18 @@ def test_export_names_a_file_that_is_no_unit_shard(tmp_path: Path) -> None:
 def test_chunks_hold_everything_in_order() -> None:
     assert list(chunks(iter(range(7)), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(chunks([], 3)) == []
+
+
+def test_work_ahead_keeps_the_order_and_its_limit() -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for item in range(20):
+            taken.append(item)
+            yield item
+
+    with ThreadPoolExecutor(3) as pool:
+        for expected, result in enumerate(ahead(pool, lambda item: item * 10, items(), 4)):
+            assert result == 10 * expected
+            assert len(taken) <= expected + 5
+    assert len(taken) == 20
