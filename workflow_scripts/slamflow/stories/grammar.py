@@ -54,12 +54,9 @@ SHAPES = (
         _same("lost", "dropped", "forgot", "left"),
         (
             ("{hero} had a {colour} {object}.", "{hero} loved {his} {colour} {object}."),
-            ("One {weather} day {he} {tell} the {object} {place}.", "But {he} {tell} the {object} {place}."),
-            ("{He} was so {feeling}.", "{He} felt very {feeling}."),
-            (
-                "A {kind} {friend} came, and the {friend} found it.",
-                "A {kind} {friend} came, and the {friend} saw it {spot}.",
-            ),
+            ("One {weather} day {he} {tell} it {place}.", "But {he} {tell} it {place}."),
+            ("{He} was so {feeling}.", "{He} felt {feeling}."),
+            ("A {kind} {friend} found it.", "Then a {kind} {friend} saw it."),
         ),
         (
             "{hero} thanked the {friend} and {used} the {object} {place}.",
@@ -71,9 +68,9 @@ SHAPES = (
         "wanted",
         _same("picked apples", "swept the floor", "washed windows", "fed the hens"),
         (
-            ("{hero} wanted to {use} a {object} {place}.", "{hero} wished to {use} a {colour} {object} {place}."),
+            ("{hero} wanted to {use} a {object} {place}.", "{hero} wished to {use} a {object} {place}."),
             ("But {he} had no money.", "But it cost too much."),
-            ("So {he} {tell} for the {friend}.", "All {time} {he} {tell} for the {friend}."),
+            ("So {he} {tell} for a {friend}.", "All {time} {he} {tell} for a {friend}."),
             ("The {friend} gave {him} {number} coins.", "The {friend} was glad."),
         ),
         (
@@ -89,7 +86,7 @@ SHAPES = (
             ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {colour} {object} {place}."),
             ("A {feeling} {friend} came and {tell}.", "A {feeling} {friend} had no {object} and {tell}."),
             ("{hero} did not want to share.", "At first {hero} said no."),
-            ("But the {friend} was so {feeling}.", "But {he} felt sorry for the {feeling} {friend}."),
+            ("But the {friend} was so {feeling}.", "But {he} felt sorry for the {friend}."),
         ),
         (
             "{hero} shared the {object}, and the {friend} was not {feeling} any more.",
@@ -106,13 +103,10 @@ SHAPES = (
             "storm": "saw a dark storm",
         },
         (
-            (
-                "One night {hero} {used} a {object} {place}.",
-                "One night {hero} took a {colour} {object} and hid {place}.",
-            ),
-            ("{He} {tell} and was {feeling}.", "Suddenly {he} {tell} and felt {feeling}."),
+            ("One night {hero} {used} a {object} {place}.", "One night {hero} took a {object} and hid {place}."),
+            ("{He} {tell}.", "Suddenly {he} {tell}."),
+            ("{He} was so {feeling}.", "{He} felt {feeling}."),
             ("But it was only a {little} {friend}.", "Then {he} saw a {little} {friend}."),
-            ("The {friend} waved.", "The {friend} came out and smiled."),
         ),
         (
             "{hero} laughed about the {event} and showed the {friend} the {object}.",
@@ -125,12 +119,9 @@ SHAPES = (
         _same("broke", "cracked", "bent", "snapped"),
         (
             ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {colour} {object} {place}."),
-            ("The {object} hit a {barrier} and {tell}.", "It fell off a {barrier} and {tell}."),
-            ("{hero} was very {feeling}.", "{hero} felt {feeling} and cried."),
-            (
-                "A {kind} {friend} came, and the {friend} had {tool}.",
-                "A {kind} {friend} saw it, and the {friend} had {tool}.",
-            ),
+            ("It hit a {barrier} and {tell}.", "It fell off a {barrier} and {tell}."),
+            ("{hero} was so {feeling}.", "{hero} felt {feeling}."),
+            ("A {kind} {friend} had {tool}.", "A {kind} {friend} came with {tool}."),
         ),
         (
             "The {friend} fixed the {object} with the {tool}, and {hero} smiled.",
@@ -139,33 +130,13 @@ SHAPES = (
         ),
     ),
     Shape(
-        "rescued",
-        {
-            "mud": "stuck in the mud",
-            "hole": "down in a hole",
-            "tree": "high up in a tree",
-            "net": "caught in a net",
-        },
-        (
-            ("{hero} {used} a {colour} {object} {place}.", "{hero} took a {object} and walked {place}."),
-            ("{He} saw a {little} {friend} {tell}.", "There {he} heard a {friend} {tell}."),
-            ("The {friend} was very {feeling}.", "The poor {friend} felt {feeling}."),
-            ("{He} dropped the {object} and helped.", "{hero} put down the {object}."),
-        ),
-        (
-            "{hero} saved the {friend} from the {event} and shared the {object}.",
-            "Out of the {event} came the {friend}, and {hero} {used} the {object}.",
-            "The {friend} was not {feeling} any more and {used} the {object} with {hero}.",
-        ),
-    ),
-    Shape(
         "gift",
         _same("picnic", "party", "birthday", "wedding"),
         (
             ("The {friend} had a {tell} {place}.", "It was the {tell} of the {friend} {place}."),
-            ("{hero} made a {colour} {object} of {material}.", "{hero} made a {object} and painted it {colour}."),
-            ("{He} felt {feeling} on the way.", "{He} was {feeling} all {time}."),
-            ("Then {he} carried the {object} to the {friend}.", "{He} took the {object} to the {tell}."),
+            ("{hero} made a {colour} {object}.", "{hero} painted a {object} {colour}."),
+            ("{He} was {feeling} all {time}.", "{He} felt {feeling} on the way."),
+            ("Then {he} gave it to the {friend}.", "{He} took it to the {tell}."),
         ),
         (
             "The {friend} loved the {object} and {used} it {place}.",
@@ -174,27 +145,12 @@ SHAPES = (
         ),
     ),
     Shape(
-        "returned",
-        _same("kept it", "hid it", "took it home", "painted it"),
-        (
-            ("{hero} found a {colour} {object} {place}.", "One {weather} day {hero} found a {object} {place}."),
-            ("It was so {look} that {he} {tell}.", "{He} did not ask and {tell}."),
-            ("But the {friend} had lost it.", "The {object} belonged to the {friend}."),
-            ("{hero} saw the {feeling} {friend}.", "The {friend} looked so {feeling}."),
-        ),
-        (
-            "{hero} gave the {object} back, and the {friend} was not {feeling} any more.",
-            "{hero} said sorry to the {friend} and brought the {object} back.",
-            "The {friend} thanked {hero} and {used} the {object} {place}.",
-        ),
-    ),
-    Shape(
         "learned",
         _same("fell down", "gave up", "got lost", "made a mess"),
         (
             ("{hero} could not {use} a {object}.", "{hero} did not know how to {use} a {object}."),
             ("{He} tried {number} times and {tell}.", "All {time} {he} tried, but {he} {tell}."),
-            ("A {kind} {friend} watched {him} {place}.", "Then a {kind} {friend} saw {him} {place}."),
+            ("A {kind} {friend} saw {him} {place}.", "Then a {friend} watched {him} {place}."),
             ("The {friend} showed {hero} what to do.", "The {friend} helped {him}."),
         ),
         (
@@ -207,9 +163,9 @@ SHAPES = (
         "tricked",
         _same("hid", "buried", "stole", "grabbed"),
         (
-            ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {look} {object} {place}."),
+            ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {object} {place}."),
             ("A {little} {friend} came and {tell} it.", "Then a {little} {friend} {tell} the {object}."),
-            ("{hero} was very {feeling}.", "{hero} felt {feeling} and cried."),
+            ("{hero} was so {feeling}.", "{hero} felt {feeling} and cried."),
             ("Then the {friend} said sorry.", "But the {friend} felt sorry and came back."),
         ),
         (
