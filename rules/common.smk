@@ -32,6 +32,7 @@ wildcard_constraints:
     dataset=one_of(RECIPE.datasets),
     recipe=one_of([RECIPE.recipe]),
     benchmark=one_of(RECIPE.benchmarks),
+    preferences=one_of(RECIPE.preferences),
 
 
 def folder_flag(name):

@@ -1,7 +1,9 @@
 # Models.
 #
-# in:  <results>/rows/{dataset}/..., a text model for a warm start
-# out: <results>/models/{recipe}/{model}/    a transformers folder with speech.json and the training's record
+# in:  <results>/rows/{dataset}/..., <results>/units/..., a text model for a warm start
+# out: <results>/preferences/{encoder}/{preferences}.parquet    pairs of right and wrong endings, as units
+#      <results>/models/{recipe}/{model}/                       a transformers folder with speech.json and the
+#                                                               training's record
 
 
 rule pretrain:
@@ -22,7 +24,7 @@ rule pretrain:
     benchmark:
         "<benchmarks>/pretrain/{recipe}/{model}.tsv"
     wildcard_constraints:
-        model=one_of(RECIPE.models),
+        model=one_of(PLAN.pretrained_models()),
     conda:
         "../envs/torch.yaml"
     threads: 16
@@ -52,6 +54,83 @@ rule pretrain:
             --settings {params.settings:q} \
             --vocabulary {params.vocabulary} \
             --train {params.train:q} {params.validation} {params.codebook} {params.parent} \
+            --state {params.state:q} \
+            --output {params.folder:q} \
+            --micro-batch-tokens {resources.micro_batch_tokens} \
+            --threads {threads} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule build_preferences:
+    """Build pairs of a right and a wrong ending."""
+    input:
+        stories=PLAN.preference_text,
+        units=PLAN.preference_units,
+    output:
+        preference_pairs="<results>/preferences/{encoder}/{preferences}.parquet",
+        manifest="<results>/preferences/{encoder}/{preferences}.json",
+    log:
+        "<logs>/build_preferences/{encoder}/{preferences}.log",
+    benchmark:
+        "<benchmarks>/build_preferences/{encoder}/{preferences}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        command=PLAN.command("build_preferences"),
+        code=PLAN.code("build_preferences"),
+        settings=PLAN.preference_settings,
+    shell:
+        r"""
+        {params.command} \
+            --settings {params.settings:q} \
+            --stories {input.stories:q} \
+            --units {input.units:q} \
+            --output {output.preference_pairs:q} \
+            --manifest {output.manifest:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule dpo:
+    """Train a model to prefer right endings to wrong ones."""
+    input:
+        parent=PLAN.parent_model,
+        preference_pairs=PLAN.preference_pairs,
+    output:
+        config="<results>/models/{recipe}/{model}/config.json",
+        weights="<results>/models/{recipe}/{model}/model.safetensors",
+        speech="<results>/models/{recipe}/{model}/speech.json",
+        training="<results>/models/{recipe}/{model}/training.json",
+        metrics="<results>/models/{recipe}/{model}/metrics.jsonl",
+    log:
+        "<logs>/dpo/{recipe}/{model}.log",
+    benchmark:
+        "<benchmarks>/dpo/{recipe}/{model}.tsv"
+    wildcard_constraints:
+        model=one_of(PLAN.preference_models()),
+    conda:
+        "../envs/torch.yaml"
+    threads: 16
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        micro_batch_tokens=8192,
+    params:
+        command=PLAN.torchrun("dpo"),
+        code=PLAN.code("dpo"),
+        settings=PLAN.model_settings,
+        parent=lambda wildcards, input: Path(input.parent[0]).parent,
+        folder=subpath(output.config, parent=True),
+        state=state_folder,
+    shell:
+        r"""
+        {params.command} \
+            --settings {params.settings:q} \
+            --parent {params.parent:q} \
+            --pairs {input.preference_pairs:q} \
             --state {params.state:q} \
             --output {params.folder:q} \
             --micro-batch-tokens {resources.micro_batch_tokens} \

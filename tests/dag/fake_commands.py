@@ -12,10 +12,12 @@ from pathlib import Path
 FOLDERS = {
     "pack_tokens": ["data-00000-of-00001.arrow", "dataset_info.json", "state.json", "manifest.json"],
     "pretrain": ["config.json", "model.safetensors", "speech.json", "training.json", "metrics.jsonl"],
+    "dpo": ["config.json", "model.safetensors", "speech.json", "training.json", "metrics.jsonl"],
     "convert_asset": ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"],
 }
 OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs"}
 OUTPUTS |= {f"--{name}{suffix}" for name in ("unigram", "5gram", "length") for suffix in ("", "-pairs")}
+READ_PAIRS = {"dpo"}
 READ_MANIFEST = {"score_benchmark", "score_baselines"}
 MACHINE = {"--workers", "--threads", "--micro-batch-tokens", "--state"}
 
@@ -29,7 +31,9 @@ def main() -> None:
         if argument.startswith("--"):
             flag = argument
             continue
-        if flag in OUTPUTS and not (flag == "--manifest" and name in READ_MANIFEST):
+        if flag in OUTPUTS and not (
+            (flag == "--manifest" and name in READ_MANIFEST) or (flag == "--pairs" and name in READ_PAIRS)
+        ):
             written.append((flag, Path(argument)))
         elif flag == "--settings":
             meaning.update(argument.encode())

@@ -68,7 +68,7 @@ def run(folder: Path, name: str, machine: Machine | None = None, **changes: Any)
         write_pairs(folder / "pairs.parquet")
     values = {"pairs_per_step": 4, "epochs": 2, "learning_rate": 3e-3, "precision": "fp32", "save_every": 4, **changes}
     prefer(
-        Preference.model_validate({"init": "speech", **values}),
+        Preference.model_validate({"init": "speech", "pairs": "endings", **values}),
         folder / "parent",
         folder / "pairs.parquet",
         machine or Machine(threads=1),
@@ -159,7 +159,7 @@ def test_the_loss_is_that_of_trl(tmp_path: Path) -> None:
         theirs = float(trainer.compute_loss(trainer.model, trainer.data_collator(examples)))
 
     pairs, _ = read_pairs(path, 1024, VOCABULARY)
-    values = Preference(beta=0.1, precision="fp32")
+    values = Preference(init="speech", pairs="endings", beta=0.1, precision="fp32")
     objective = PreferChosen(pairs[:6], values, "sdpa", 8192, ranks())
     objective.remember_reference(AutoModelForCausalLM.from_pretrained(parent), "fp32")
     with torch.no_grad():
@@ -234,7 +234,8 @@ def test_the_command_runs_by_hand(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "stop", lambda: None)
-        command.main([*options, "--settings", '{"pairs_per_step": 12, "precision": "fp32"}', "--threads", "1"])
+        chosen = '{"init": "speech", "pairs": "endings", "pairs_per_step": 12, "precision": "fp32"}'
+        command.main([*options, "--settings", chosen, "--threads", "1"])
     assert files.read_json(tmp_path / "out" / "training.json")["steps"] == 2
 
 

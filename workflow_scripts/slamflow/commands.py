@@ -41,7 +41,7 @@ def describe_errors(error: ValidationError, where: str = "") -> str:
     """A pydantic error as lines of `key: what is wrong`."""
     lines = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"] if part != "function-after")
+        key = ".".join(str(part) for part in item["loc"] if not str(part).startswith(("function-after", "tag:")))
         prefix = ".".join(part for part in (where, key) if part)
         message = "unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
         if item["type"] in ("float_type", "int_type") and _is_number(item["input"]):

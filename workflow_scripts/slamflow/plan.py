@@ -18,7 +18,9 @@ from slamflow.settings.base import Settings
 from slamflow.settings.corpora import SynthesizeStories, WriteStories
 from slamflow.settings.evaluation import BuildBenchmark
 from slamflow.settings.packing import PackTokens
+from slamflow.settings.preferences import BuildPreferences
 from slamflow.settings.recipe import RESERVED_MODELS, Recipe
+from slamflow.settings.training import Model, Preference
 from slamflow.settings.units import ExtractUnits
 from slamflow.sharding import shard_names
 from slamflow.stories.sources import items_digest
@@ -309,7 +311,41 @@ class Plan:
         return self.model_folder_files(init)
 
     def _data(self, wildcards: Any) -> str:
-        return str(self.recipe.models[wildcards.model].data)
+        model = self.recipe.models[wildcards.model]
+        assert isinstance(model, Model)
+        return str(model.data)
+
+    def pretrained_models(self) -> list[str]:
+        """The models that are trained on rows."""
+        return [name for name, model in self.recipe.models.items() if isinstance(model, Model)]
+
+    # Preferences
+
+    def preference_models(self) -> list[str]:
+        """The models that are trained on preference pairs."""
+        return [name for name, model in self.recipe.models.items() if isinstance(model, Preference)]
+
+    def preference_pairs(self, wildcards: Any) -> str:
+        """The pairs that a model is trained on."""
+        model = self.recipe.models[wildcards.model]
+        assert isinstance(model, Preference)
+        return f"<results>/preferences/{self.recipe.preferences[model.pairs].encoder}/{model.pairs}.parquet"
+
+    def _preference_split(self, name: str) -> str:
+        return f"{self.recipe.preferences[name].corpus}/preference"
+
+    def preference_text(self, wildcards: Any) -> list[str]:
+        """The stories that pairs are built from."""
+        return self.text(self._preference_split(wildcards.preferences))
+
+    def preference_units(self, wildcards: Any) -> list[str]:
+        """The unit shards that pairs are built from."""
+        return self.units(wildcards.encoder, [self._preference_split(wildcards.preferences)])
+
+    def preference_settings(self, wildcards: Any) -> str:
+        """Settings of one build_preferences job."""
+        settings = self.recipe.preferences[wildcards.preferences]
+        return _json(BuildPreferences(wrong=settings.wrong, max_auto_bleu=settings.max_auto_bleu, seed=settings.seed))
 
     # Targets
 
@@ -326,6 +362,7 @@ class Plan:
             for benchmark in self.recipe.benchmarks.values()
             for part in ("dev", "test")
         ]
+        used += [(pairs.encoder, f"{pairs.corpus}/preference") for pairs in self.recipe.preferences.values()]
         return list(dict.fromkeys(used))
 
     def all_units(self, suffix: str = ".parquet") -> list[str]:
@@ -360,11 +397,7 @@ class Plan:
 
     def speech_models(self) -> list[str]:
         """Models of units, which benchmarks can score."""
-        return [
-            name
-            for name, model in self.recipe.models.items()
-            if self.recipe.datasets[str(model.data)].encoder != "text"
-        ]
+        return [name for name in self.recipe.models if self.recipe.encoder_of(name) != "text"]
 
     def scored(self) -> list[tuple[str, str, str]]:
         """All (model, benchmark, part) with a score, trivial baselines among the models."""
@@ -377,9 +410,7 @@ class Plan:
 
     def models_of(self, encoder: str) -> list[str]:
         """The models that speak the units of an encoder."""
-        return [
-            m for m in self.speech_models() if self.recipe.datasets[str(self.recipe.models[m].data)].encoder == encoder
-        ]
+        return [name for name in self.recipe.models if self.recipe.encoder_of(name) == encoder]
 
     def score_files(self, suffix: str) -> list[str]:
         """The files of all scores: suffix .json or .pairs.parquet."""

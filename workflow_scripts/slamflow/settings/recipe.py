@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from slamflow.settings.assets import Asset
 from slamflow.settings.base import Settings
 from slamflow.settings.corpora import Corpus
 from slamflow.settings.evaluation import Benchmark, Evaluation
 from slamflow.settings.packing import Dataset
-from slamflow.settings.training import Model, Optimization
+from slamflow.settings.preferences import Preferences
+from slamflow.settings.training import Model, Optimization, Preference
 from slamflow.settings.units import Encoder
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
 RESERVED_MODELS = ("unigram", "5gram", "length")
 OPTIMIZATION_KEYS = frozenset(Optimization.model_fields)
+
+
+def _kind_of_model(values: Any) -> str:
+    """A model with pairs is trained on preferences, any other on rows of tokens."""
+    has_pairs = "pairs" in values if isinstance(values, dict) else isinstance(values, Preference)
+    return "tag:preference" if has_pairs else "tag:pretrained"
+
+
+AnyModel = Annotated[
+    Annotated[Model, Tag("tag:pretrained")] | Annotated[Preference, Tag("tag:preference")],
+    Discriminator(_kind_of_model),
+]
 
 
 class Recipe(Settings):
@@ -33,8 +46,10 @@ class Recipe(Settings):
     datasets: dict[Name, Dataset]
     """Token rows to train on."""
     training: Optimization = Optimization()
-    """Defaults for every model."""
-    models: Annotated[dict[Name, Model], Field(min_length=1)]
+    """Defaults for every model that is trained on rows."""
+    preferences: dict[Name, Preferences] = {}
+    """Pairs of right and wrong endings."""
+    models: Annotated[dict[Name, AnyModel], Field(min_length=1)]
     """The models to train."""
     benchmarks: dict[Name, Benchmark] = {}
     """What the models are scored on."""
@@ -44,14 +59,17 @@ class Recipe(Settings):
     @model_validator(mode="before")
     @classmethod
     def models_inherit(cls, values: Any) -> Any:
-        """Lay each model over the defaults of `training:`."""
+        """Lay each model that is trained on rows over the defaults of `training:`."""
         if not isinstance(values, dict):
             return values
         models, defaults = values.get("models"), values.get("training")
         if not isinstance(models, dict) or not isinstance(defaults, dict):
             return values
         known = {key: value for key, value in defaults.items() if key in OPTIMIZATION_KEYS}
-        merged = {name: {**known, **model} if isinstance(model, dict) else model for name, model in models.items()}
+        merged = {
+            name: {**known, **model} if isinstance(model, dict) and "pairs" not in model else model
+            for name, model in models.items()
+        }
         return {**values, "models": merged}
 
     @model_validator(mode="after")
@@ -84,8 +102,14 @@ class Recipe(Settings):
         for name, model in self.models.items():
             if name in RESERVED_MODELS:
                 problems.append(f"models.{name}: the name is taken by a trivial baseline")
-            if model.data not in self.datasets:
+            if isinstance(model, Model) and model.data not in self.datasets:
                 problems.append(f"models.{name}.data: no dataset {model.data!r}")
+            if isinstance(model, Preference):
+                if model.pairs not in self.preferences:
+                    known = ", ".join(self.preferences) or "none"
+                    problems.append(f"models.{name}.pairs: no preferences {model.pairs!r}; there are {known}")
+                if model.init not in self.models:
+                    problems.append(f"models.{name}.init: no model {model.init!r} to start from")
             seen = {name}
             parent = model.init
             while parent in self.models:
@@ -94,11 +118,35 @@ class Recipe(Settings):
                     break
                 seen.add(parent)
                 parent = self.models[parent].init
+            else:
+                problems += self._unit_problems(name)
         for name, benchmark in self.benchmarks.items():
             if benchmark.encoder not in self.encoders:
                 problems.append(f"benchmarks.{name}.encoder: no encoder {benchmark.encoder!r}")
             for part in ("dev", "test"):
                 corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/{part}")
+        for name, preferences in self.preferences.items():
+            if preferences.encoder not in self.encoders:
+                problems.append(f"preferences.{name}.encoder: no encoder {preferences.encoder!r}")
+            corpus_split(f"preferences.{name}.corpus", f"{preferences.corpus}/preference")
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _unit_problems(self, name: str) -> list[str]:
+        """What keeps a model from being trained on its pairs: they must be told in the units that it speaks."""
+        model = self.models[name]
+        if not isinstance(model, Preference) or model.pairs not in self.preferences:
+            return []
+        spoken, told = self.encoder_of(name), self.preferences[model.pairs].encoder
+        if spoken in (None, told):
+            return []
+        return [f"models.{name}.pairs: {model.pairs} is told in units of {told}, but {model.init} speaks {spoken}"]
+
+    def encoder_of(self, name: str) -> str | None:
+        """The encoder whose units a model speaks, `text` for a text model; None if it cannot be told."""
+        model = self.models.get(name)
+        while isinstance(model, Preference):
+            model = self.models.get(model.init)
+        dataset = self.datasets.get(str(model.data)) if model else None
+        return dataset.encoder if dataset else None

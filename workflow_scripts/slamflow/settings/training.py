@@ -84,10 +84,13 @@ class Model(Optimization):
 
 
 class Preference(Optimizer):
-    """A model trained to prefer the right ending of a pair to the wrong one (DPO)."""
+    """A model trained to prefer the right ending of a pair to the wrong one (DPO): an entry of `models:` with the key
+    `pairs`. The defaults of `training:` are for pre-training and do not concern it."""
 
-    init: str | None = None
-    """The model of this recipe, or the folder of one, that it starts from and is compared with."""
+    pairs: str
+    """The pairs (of `preferences:`)."""
+    init: str
+    """The model of this recipe that it starts from and is compared with."""
     beta: Annotated[float, Field(gt=0)] = 0.1
     """How dear it is to move away from the model it started from."""
     epochs: Annotated[int, Field(ge=1)] = 1

@@ -36,7 +36,7 @@ from slamflow.training.rows import Batch, Ints, Order, share
 log = logging.getLogger("slamflow")
 Mask = npt.NDArray[np.bool_]
 COLUMNS = ("prompt", "chosen", "rejected")
-NO_INFLUENCE = frozenset({"init", "save_every", "wandb_project"})
+NO_INFLUENCE = frozenset({"init", "pairs", "save_every", "wandb_project"})
 
 
 @dataclass(frozen=True)
