@@ -1,8 +1,8 @@
 """A grammar of short stories in simple English, in the manner of TinyStories (Eldan and Li, 2023, arXiv:2305.07759).
 
 A story has a hero, an object and an event, and an ending that repeats what the story said. For benchmarks, an
-ending can be told with one wrong detail: another object, place, animal, person, feeling or event than the story's,
-drawn from the same pool in the same way, so that only the story tells which one is right.
+ending can be told with one wrong detail: another object, place, animal, person or event than the story's, drawn from
+the same pool in the same way, so that only the story tells which one is right.
 
 Splits are disjoint in (hero, object, event). Wrong endings stay inside the split's own combinations: otherwise a
 model that knows the training combinations by heart would prefer the wrong ones.
@@ -25,7 +25,7 @@ HELD_OUT_SHARE = 0.2
 """Share of the dev and test stories that have the held-out shape."""
 SPLIT_SHARES = (("train", 64), ("validation", 6), ("dev", 10), ("test", 10), ("preference", 10))
 """Per cent of the combinations. The split `text` has those of `train`."""
-DETAILS = ("hero", "object", "event", "place", "friend", "feeling")
+DETAILS = ("hero", "object", "event", "place", "friend")
 """Slots that an ending may get wrong."""
 
 
@@ -54,13 +54,13 @@ SHAPES = (
         _same("lost", "dropped", "forgot", "left"),
         (
             ("{hero} had a {colour} {object}.", "{hero} loved {his} {colour} {object}."),
-            ("One {weather} day {he} {tell} it {place}.", "But {he} {tell} it {place}."),
+            ("One {weather} day {hero} {tell} the {object} {place}.", "But {hero} {tell} the {object} {place}."),
             ("{He} was so {feeling}.", "{He} felt {feeling}."),
-            ("A {kind} {friend} found it.", "Then a {kind} {friend} saw it."),
+            ("A {kind} {friend} went {place} and found it.", "Then a {kind} {friend} saw it {place}."),
         ),
         (
             "{hero} thanked the {friend} and {used} the {object} {place}.",
-            "The {friend} brought the {object} back, and {hero} was not {feeling} any more.",
+            "The {friend} gave the {object} to {hero} {place}.",
             "{hero} hugged the {friend} and took the {object} home.",
         ),
     ),
@@ -69,9 +69,9 @@ SHAPES = (
         _same("picked apples", "swept the floor", "washed windows", "fed the hens"),
         (
             ("{hero} wanted to {use} a {object} {place}.", "{hero} wished to {use} a {object} {place}."),
-            ("But {he} had no money.", "But it cost too much."),
+            ("But a {object} cost too much.", "But {hero} had no {object}."),
             ("So {he} {tell} for a {friend}.", "All {time} {he} {tell} for a {friend}."),
-            ("The {friend} gave {him} {number} coins.", "The {friend} was glad."),
+            ("The {friend} gave {hero} {number} coins.", "The {friend} thanked {hero}."),
         ),
         (
             "{hero} bought the {object} and {used} it {place}.",
@@ -84,14 +84,14 @@ SHAPES = (
         _same("asked for a turn", "began to cry", "watched", "sat alone"),
         (
             ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {colour} {object} {place}."),
-            ("A {feeling} {friend} came and {tell}.", "A {feeling} {friend} had no {object} and {tell}."),
-            ("{hero} did not want to share.", "At first {hero} said no."),
-            ("But the {friend} was so {feeling}.", "But {he} felt sorry for the {friend}."),
+            ("A {feeling} {friend} came {place} and {tell}.", "A {feeling} {friend} had no {object} and {tell}."),
+            ("{hero} did not want to share the {object}.", "At first {hero} said no to the {friend}."),
+            ("But the {friend} was so {feeling}.", "But {hero} felt sorry for the {friend}."),
         ),
         (
-            "{hero} shared the {object}, and the {friend} was not {feeling} any more.",
-            "So {hero} and the {friend} {used} the {object} together {place}.",
-            "{hero} gave the {object} to the {feeling} {friend} {place}.",
+            "{hero} shared the {object}, and the {friend} {used} it {place}.",
+            "So {hero} and the {friend} {used} the {object} {place}.",
+            "{hero} gave the {object} to the {friend} {place}.",
         ),
     ),
     Shape(
@@ -104,13 +104,13 @@ SHAPES = (
         },
         (
             ("One night {hero} {used} a {object} {place}.", "One night {hero} took a {object} and hid {place}."),
-            ("{He} {tell}.", "Suddenly {he} {tell}."),
-            ("{He} was so {feeling}.", "{He} felt {feeling}."),
+            ("Suddenly {hero} {tell} {place}.", "Then {hero} {tell} and felt {feeling}."),
             ("But it was only a {little} {friend}.", "Then {he} saw a {little} {friend}."),
+            ("The {friend} liked the {object}.", "The {friend} looked at {hero}."),
         ),
         (
             "{hero} laughed about the {event} and showed the {friend} the {object}.",
-            "{hero} was not {feeling} any more and gave the {friend} the {object}.",
+            "{hero} was not afraid any more and gave the {friend} the {object}.",
             "{hero} and the {friend} forgot the {event} and {used} the {object} {place}.",
         ),
     ),
@@ -119,14 +119,14 @@ SHAPES = (
         _same("broke", "cracked", "bent", "snapped"),
         (
             ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {colour} {object} {place}."),
-            ("It hit a {barrier} and {tell}.", "It fell off a {barrier} and {tell}."),
+            ("The {object} hit a {barrier} and {tell}.", "The {object} fell off a {barrier} and {tell}."),
             ("{hero} was so {feeling}.", "{hero} felt {feeling}."),
-            ("A {kind} {friend} had {tool}.", "A {kind} {friend} came with {tool}."),
+            ("A {kind} {friend} came {place} with {tool}.", "A {kind} {friend} came, and the {friend} had {tool}."),
         ),
         (
             "The {friend} fixed the {object} with the {tool}, and {hero} smiled.",
             "{hero} thanked the {friend} and {used} the {object} again {place}.",
-            "With the {tool} they fixed the {object}, and {hero} was not {feeling} any more.",
+            "With the {tool} {hero} and the {friend} fixed the {object}.",
         ),
     ),
     Shape(
@@ -135,13 +135,13 @@ SHAPES = (
         (
             ("The {friend} had a {tell} {place}.", "It was the {tell} of the {friend} {place}."),
             ("{hero} made a {colour} {object}.", "{hero} painted a {object} {colour}."),
-            ("{He} was {feeling} all {time}.", "{He} felt {feeling} on the way."),
-            ("Then {he} gave it to the {friend}.", "{He} took it to the {tell}."),
+            ("{He} took the {object} {place}.", "{hero} carried the {object} to the {tell}."),
+            ("Then {he} gave it to the {friend}.", "The {friend} saw {hero} with the {object}."),
         ),
         (
             "The {friend} loved the {object} and {used} it {place}.",
             "The {friend} {used} the {object} at the {event} and hugged {hero}.",
-            "The {friend} liked the {object}, and {hero} was not {feeling} any more.",
+            "The {friend} thanked {hero} and {used} the {object} {place}.",
         ),
     ),
     Shape(
@@ -149,9 +149,9 @@ SHAPES = (
         _same("fell down", "gave up", "got lost", "made a mess"),
         (
             ("{hero} could not {use} a {object}.", "{hero} did not know how to {use} a {object}."),
-            ("{He} tried {number} times and {tell}.", "All {time} {he} tried, but {he} {tell}."),
-            ("A {kind} {friend} saw {him} {place}.", "Then a {friend} watched {him} {place}."),
-            ("The {friend} showed {hero} what to do.", "The {friend} helped {him}."),
+            ("{He} tried {number} times {place} and {tell}.", "All {time} {he} tried {place}, but {he} {tell}."),
+            ("A {kind} {friend} saw {hero} {place}.", "Then a {friend} watched {hero} {place}."),
+            ("The {friend} showed {hero} what to do.", "The {friend} helped {hero} with the {object}."),
         ),
         (
             "At last {hero} {used} the {object}, and the {friend} cheered.",
@@ -163,14 +163,14 @@ SHAPES = (
         "tricked",
         _same("hid", "buried", "stole", "grabbed"),
         (
-            ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {object} {place}."),
-            ("A {little} {friend} came and {tell} it.", "Then a {little} {friend} {tell} the {object}."),
+            ("{hero} {used} a {colour} {object} {place}.", "{hero} had a {colour} {object} {place}."),
+            ("A {little} {friend} came {place} and {tell} it.", "Then a {little} {friend} {tell} the {object}."),
             ("{hero} was so {feeling}.", "{hero} felt {feeling} and cried."),
-            ("Then the {friend} said sorry.", "But the {friend} felt sorry and came back."),
+            ("Then the {friend} said sorry to {hero}.", "But the {friend} felt sorry and came back."),
         ),
         (
-            "The {friend} brought the {object} back, and {hero} was not {feeling} any more.",
-            "So {hero} and the {friend} {used} the {object} together {place}.",
+            "The {friend} gave the {object} to {hero} {place}.",
+            "So {hero} and the {friend} {used} the {object} {place}.",
             "{hero} laughed and showed the {friend} how to {use} the {object}.",
         ),
         held_out=True,
