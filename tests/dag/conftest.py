@@ -19,7 +19,16 @@ COPIED = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "recipes", "w
 TARGETS = ("all", "units", "rows", "models", "scores")
 SMALL = {
     "corpora": {
-        "stories": {"splits": {"train": {"stories": 40, "shards": 4}, "dev": {"stories": 8}, "test": {"stories": 8}}}
+        "stories": {
+            "splits": {
+                "train": {"stories": 40, "shards": 4},
+                "text": {"stories": 40},
+                "preference": {"stories": 8},
+                "dev": {"stories": 8},
+                "test": {"stories": 8},
+            }
+        },
+        "other_voice": {"splits": {"dev": {"stories": 8}, "test": {"stories": 8}}},
     },
     "training": {"learning_rate": 1.0e-3},
 }

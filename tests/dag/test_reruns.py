@@ -8,10 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
-from .conftest import Checkout
+from .conftest import ROOT, Checkout
 
-SCORES_OF_ONE_MODEL = 2  # dev and test of one benchmark
+POCKET = yaml.safe_load((ROOT / "config.yaml").read_text())
+SCORES_OF_ONE_MODEL = 2 * len(POCKET["benchmarks"])  # dev and test
 
 
 def test_nothing_is_due_after_a_run_even_in_a_moved_checkout(checkout: Checkout) -> None:
@@ -31,9 +33,33 @@ def test_a_deleted_shard_of_units_is_made_again(checkout: Checkout) -> None:
     assert checkout.due() == Counter()
 
 
-def test_a_changed_learning_rate_reruns_that_model_and_its_scores(checkout: Checkout) -> None:
-    checkout.edit_recipe(models={"cold": {"learning_rate": 3.0e-3}})
+def test_a_changed_learning_rate_reruns_that_model_and_what_follows(checkout: Checkout) -> None:
+    checkout.edit_recipe(models={"warm": {"learning_rate": 4.0e-3}})
     assert checkout.due() == {"pretrain": 1, "score_benchmark": SCORES_OF_ONE_MODEL, "summarize": 1}
+    checkout.edit_recipe(models={"warm": {"learning_rate": 1.0e-3}, "cold": {"learning_rate": 4.0e-3}})
+    assert checkout.due() == {"pretrain": 1, "dpo": 1, "score_benchmark": 2 * SCORES_OF_ONE_MODEL, "summarize": 1}
+
+
+def test_a_changed_dpo_learning_rate_reruns_dpo_and_what_follows(checkout: Checkout) -> None:
+    checkout.edit_recipe(models={"aligned": {"learning_rate": 1.0e-6}})
+    assert checkout.due() == {"dpo": 1, "score_benchmark": SCORES_OF_ONE_MODEL, "summarize": 1}
+
+
+def test_other_defaults_of_pretraining_do_not_concern_dpo(checkout: Checkout) -> None:
+    checkout.edit_recipe(training={"weight_decay": 0.2})
+    assert checkout.due("models") == {"pretrain": 3, "dpo": 1}  # dpo for its parent's sake
+    job = checkout.snakemake("models", "--dry-run", "--configfile", "small.yaml").stdout.split("rule dpo:")[1]
+    assert "Params have changed" not in job.split("rule ")[0]
+
+
+def test_a_stricter_filter_of_pairs_reruns_dpo_and_no_speech(checkout: Checkout) -> None:
+    checkout.edit_recipe(preferences={"endings": {"max_auto_bleu": 0.1}})
+    assert checkout.due() == {
+        "build_preferences": 1,
+        "dpo": 1,
+        "score_benchmark": SCORES_OF_ONE_MODEL,
+        "summarize": 1,
+    }
 
 
 def test_a_text_models_change_reaches_the_warm_model(checkout: Checkout) -> None:
@@ -46,7 +72,8 @@ def test_an_edit_in_the_packing_code_reruns_packing_and_what_follows(checkout: C
     due = checkout.due()
     assert due["pack_tokens"] == 4
     assert due["pretrain"] == 3
-    assert due["score_benchmark"] == 2 * SCORES_OF_ONE_MODEL
+    assert due["dpo"] == 1
+    assert due["score_benchmark"] == 3 * SCORES_OF_ONE_MODEL
     assert due["extract_units"] == due["synthesize_stories"] == due["build_benchmark"] == 0
 
 
@@ -84,7 +111,7 @@ def test_one_more_story_in_a_file_touches_one_shard(checkout: Checkout) -> None:
     stories.write_text("\n<|endoftext|>\n".join(story(number) for number in range(200)))
     given = checkout.work / "codebook.npy"
     given.write_bytes(b"centroids")
-    splits = {name: {"stories": None} for name in ("train", "dev", "test", "validation", "text")}
+    splits = {name: {"stories": None} for name in ("train", "dev", "test", "validation", "text", "preference")}
     checkout.edit_recipe(
         corpora={"stories": {"text": {"source": "file", "path": "stories.txt"}, "splits": splits}},
         encoders={"whisper": {"fit": None, "codebook": "codebook.npy"}},
