@@ -20,6 +20,8 @@ include: "rules/units.smk"
 include: "rules/packing.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
+include: "rules/vocoder.smk"
+include: "rules/generation.smk"
 include: "rules/report.smk"
 
 
@@ -31,6 +33,9 @@ rule all:
         PLAN.all_rows(),
         PLAN.all_models(),
         PLAN.score_files(".json"),
+        PLAN.vocoder_scores(),
+        PLAN.continuations(),
+        PLAN.generation_scores(),
         f"<results>/summary/{RECIPE.recipe}.json",
 
 
@@ -56,3 +61,16 @@ rule scores:
     """All scores."""
     input:
         PLAN.score_files(".json"),
+
+
+rule vocoders:
+    """All vocoders, judged."""
+    input:
+        PLAN.vocoder_scores(),
+
+
+rule continuations:
+    """All continuations, judged."""
+    input:
+        PLAN.continuations(),
+        PLAN.generation_scores(),

@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "recipes", "workflow_scripts")
-TARGETS = ("all", "units", "rows", "models", "scores")
+TARGETS = ("all", "units", "rows", "models", "scores", "vocoders", "continuations")
 SMALL = {
     "corpora": {
         "stories": {

@@ -13,9 +13,10 @@ FOLDERS = {
     "pack_tokens": ["data-00000-of-00001.arrow", "dataset_info.json", "state.json", "manifest.json"],
     "pretrain": ["config.json", "model.safetensors", "speech.json", "training.json", "metrics.jsonl"],
     "dpo": ["config.json", "model.safetensors", "speech.json", "training.json", "metrics.jsonl"],
+    "train_vocoder": ["vocoder.safetensors", "vocoder.json"],
     "convert_asset": ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"],
 }
-OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs"}
+OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs", "--examples", "--transcripts"}
 OUTPUTS |= {f"--{name}{suffix}" for name in ("unigram", "5gram", "length") for suffix in ("", "-pairs")}
 READ_PAIRS = {"dpo"}
 READ_MANIFEST = {"score_benchmark", "score_baselines"}

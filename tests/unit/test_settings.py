@@ -55,6 +55,19 @@ def test_the_pocket_recipe_is_accepted() -> None:
         ("datasets.speech.train", ["storys/train"], ["datasets.speech", "no corpus 'storys'", "stories"]),
         ("datasets.speech.train", ["stories/trian"], ["no split 'stories/trian'", "stories/train"]),
         ("datasets.speech.train", ["stories/text"], ["datasets.speech", "stories/text is not spoken"]),
+        (
+            "vocoders.wisper",
+            {"corpora": ["stories/train"], "held_out": ["stories/dev"]},
+            ["vocoders.wisper", "whisper"],
+        ),
+        ("vocoders.whisper.corpora", ["stories/text"], ["vocoders.whisper.corpora", "stories/text is not spoken"]),
+        ("vocoders.whisper.held_out", ["stories/tset"], ["vocoders.whisper.held_out", "no split 'stories/tset'"]),
+        ("vocoders", {}, ["generation.encoder", "no vocoder", "whisper"]),
+        ("generation.encoder", "wisper", ["generation.encoder", "wisper"]),
+        ("generation.corpus", "tales", ["generation.corpus", "no corpus 'tales'"]),
+        ("generation.models", ["warmer"], ["generation.models", "no model 'warmer'", "cold"]),
+        ("generation.models", ["story_text"], ["generation.models", "story_text does not speak units of whisper"]),
+        ("models.truth", POCKET["models"]["cold"], ["models.truth", "taken"]),
         ("datasets.speech.encoder", "wisper", ["datasets.speech.encoder", "wisper"]),
         ("models.cold.data", "speach", ["models.cold.data", "speach"]),
         ("models.cold.architecture", None, ["models.cold", "architecture", "scratch"]),
@@ -78,6 +91,23 @@ def test_an_init_that_is_nothing() -> None:
     recipe = load_recipe(changed("models.warm.init", "no/such/folder"), [])
     with pytest.raises(InputError, match="neither an asset"):
         Plan(recipe, load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("vocoders.whisper.recognizer", "wisper", "vocoders.whisper.recognizer: 'wisper' is not an asset"),
+        ("generation.recognizer", "wisper", "generation.recognizer: 'wisper' is not an asset"),
+        ("generation.text_model", "no/such/folder", "generation.text_model: 'no/such/folder' is neither an asset"),
+    ],
+)
+def test_a_judge_that_is_nothing(key: str, value: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Plan(
+            load_recipe(changed(key, value), []),
+            load_assets(ROOT / "recipes/assets.yaml", {}),
+            ROOT / "workflow_scripts",
+        )
 
 
 def test_a_key_given_twice(tmp_path: Path) -> None:

@@ -17,17 +17,20 @@ from slamflow.settings.assets import Asset
 from slamflow.settings.base import Settings
 from slamflow.settings.corpora import SynthesizeStories, WriteStories
 from slamflow.settings.evaluation import BuildBenchmark
+from slamflow.settings.generation import ContinueSpeech, Generation
 from slamflow.settings.packing import PackTokens
 from slamflow.settings.preferences import BuildPreferences
-from slamflow.settings.recipe import RESERVED_MODELS, Recipe
+from slamflow.settings.recipe import BASELINE_CONTINUATIONS, RESERVED_MODELS, Recipe
 from slamflow.settings.training import Model, Preference
 from slamflow.settings.units import ExtractUnits
+from slamflow.settings.vocoder import ScoreVocoder, TrainVocoder
 from slamflow.sharding import shard_names
 from slamflow.stories.sources import items_digest
 from slamflow.strict_yaml import load_yaml
 
 SPECIAL_TOKENS = 2  # PAD, and BOS which is EOS too
 MODEL_FILES = ("config.json", "model.safetensors")
+VOCODER_FILES = ("vocoder.safetensors", "vocoder.json")
 ROW_FILES = ("data-00000-of-00001.arrow", "dataset_info.json", "state.json", "manifest.json")
 
 
@@ -78,6 +81,11 @@ class Plan:
         for name, model in self.recipe.models.items():
             if model.init != "scratch" and model.init not in self.recipe.models:
                 problems += self._asset_problem(f"models.{name}.init", str(model.init))
+        for name, vocoder in self.recipe.vocoders.items():
+            problems += self._recognizer_problem(f"vocoders.{name}.recognizer", vocoder.recognizer)
+        if self.recipe.generation is not None:
+            problems += self._recognizer_problem("generation.recognizer", self.recipe.generation.recognizer)
+            problems += self._asset_problem("generation.text_model", self.recipe.generation.text_model)
         if problems:
             raise InputError("in the configuration:\n" + "\n".join(problems))
 
@@ -88,6 +96,11 @@ class Plan:
             f"{key}: {value!r} is neither an asset ({', '.join(self.assets)}) nor a folder with a transformers "
             f"model ({Path(value, MODEL_FILES[0])} is missing)"
         ]
+
+    def _recognizer_problem(self, key: str, value: str) -> list[str]:
+        if value in self.assets:
+            return []
+        return [f"{key}: {value!r} is not an asset ({', '.join(self.assets)})"]
 
     # Commands
 
@@ -350,7 +363,7 @@ class Plan:
     # Targets
 
     def used_units(self) -> list[tuple[str, str]]:
-        """All (encoder, corpus/split) that datasets and benchmarks need, each once."""
+        """All (encoder, corpus/split) that datasets, benchmarks, preferences and vocoders need, each once."""
         used = [
             (dataset.encoder, reference)
             for dataset in self.recipe.datasets.values()
@@ -363,6 +376,11 @@ class Plan:
             for part in ("dev", "test")
         ]
         used += [(pairs.encoder, f"{pairs.corpus}/preference") for pairs in self.recipe.preferences.values()]
+        used += [
+            (encoder, reference)
+            for encoder, vocoder in self.recipe.vocoders.items()
+            for reference in vocoder.corpora + vocoder.held_out
+        ]
         return list(dict.fromkeys(used))
 
     def all_units(self, suffix: str = ".parquet") -> list[str]:
@@ -444,6 +462,124 @@ class Plan:
         encoder = self.recipe.benchmarks[wildcards.benchmark].encoder
         dataset = next(d for d in self.recipe.datasets.values() if d.encoder == encoder)
         return self.units(encoder, dataset.train)
+
+    # Vocoders
+
+    def vocoder_audio(self, wildcards: Any) -> list[str]:
+        """The speech that a vocoder is trained on."""
+        return self.audio(self.recipe.vocoders[wildcards.encoder].corpora)
+
+    def vocoder_units(self, wildcards: Any) -> list[str]:
+        """The units of that speech."""
+        return self.units(wildcards.encoder, self.recipe.vocoders[wildcards.encoder].corpora)
+
+    def train_vocoder(self, wildcards: Any) -> str:
+        """Settings of one train_vocoder job."""
+        encoder = self.recipe.encoders[wildcards.encoder]
+        return _json(
+            TrainVocoder(
+                training=self.recipe.vocoders[wildcards.encoder].training,
+                units=encoder.clusters,
+                frame_rate_hz=encoder.frame_rate_hz,
+            )
+        )
+
+    def vocoder_files(self, wildcards: Any) -> list[str]:
+        """The files of an encoder's vocoder."""
+        return self._vocoder(wildcards.encoder)
+
+    def _vocoder(self, encoder: str) -> list[str]:
+        return [f"<results>/vocoders/{encoder}/{file}" for file in VOCODER_FILES]
+
+    def held_out_audio(self, wildcards: Any) -> list[str]:
+        """The speech that a vocoder is judged on."""
+        return self.audio(self.recipe.vocoders[wildcards.encoder].held_out)
+
+    def held_out_units(self, wildcards: Any) -> list[str]:
+        """The units of that speech."""
+        return self.units(wildcards.encoder, self.recipe.vocoders[wildcards.encoder].held_out)
+
+    def vocoder_recognizer(self, wildcards: Any) -> list[str]:
+        """The files of the Whisper that judges a vocoder."""
+        return self.asset_files(self.recipe.vocoders[wildcards.encoder].recognizer)
+
+    def score_vocoder(self, wildcards: Any) -> str:
+        """Settings of one score_vocoder job."""
+        return _json(ScoreVocoder(utterances=self.recipe.vocoders[wildcards.encoder].judged))
+
+    def vocoder_scores(self) -> list[str]:
+        """The scores of all vocoders."""
+        return [f"<results>/vocoders/{encoder}/score.json" for encoder in self.recipe.vocoders]
+
+    def vocoder_examples(self) -> list[str]:
+        """Pairs of original and resynthesis of all vocoders."""
+        return [f"<results>/vocoders/{encoder}/examples.parquet" for encoder in self.recipe.vocoders]
+
+    # Continuations
+
+    def _generation(self) -> Generation:
+        assert self.recipe.generation is not None, "no model of a recipe without `generation` continues anything"
+        return self.recipe.generation
+
+    def generation_models(self) -> list[str]:
+        """What continues prompts: the truth, its units in disorder, and models; nothing in a recipe without it."""
+        settings = self.recipe.generation
+        if settings is None:
+            return []
+        return [*BASELINE_CONTINUATIONS, *(settings.models or self.models_of(settings.encoder))]
+
+    def generating_model(self, wildcards: Any) -> list[str]:
+        """The files of a model that continues; none for the truth and its units in disorder."""
+        return [] if wildcards.model in BASELINE_CONTINUATIONS else self.scored_model(wildcards)
+
+    def prompt_audio(self, _wildcards: Any) -> list[str]:
+        """The speech that prompts are cut from."""
+        return self.audio([f"{self._generation().corpus}/test"])
+
+    def generation_codebook(self, _wildcards: Any) -> str:
+        """The codebook of the units that prompts are encoded in."""
+        return f"<results>/units/{self._generation().encoder}/codebook.safetensors"
+
+    def generation_encoder_model(self, _wildcards: Any) -> list[str]:
+        """The files of the model that encodes prompts."""
+        return self.model_folder_files(self.recipe.encoders[self._generation().encoder].model)
+
+    def generation_vocoder(self, _wildcards: Any) -> list[str]:
+        """The vocoder that speaks continuations."""
+        return self._vocoder(self._generation().encoder)
+
+    def continue_speech(self, _wildcards: Any) -> str:
+        """Settings of one continue_speech job; how the codebook came to be is the codebook's own matter."""
+        settings = self._generation()
+        encoder = self.recipe.encoders[settings.encoder].model_copy(update={"fit": None, "codebook": None})
+        return _json(ContinueSpeech(encoder=encoder, sampling=settings.sampling))
+
+    def generation_recognizer(self, _wildcards: Any) -> list[str]:
+        """The files of the Whisper that transcribes continuations."""
+        return self.asset_files(self._generation().recognizer)
+
+    def judging_text_model(self, _wildcards: Any) -> list[str]:
+        """The files of the text model that judges transcripts, its tokenizer among them."""
+        name = self._generation().text_model
+        files = self.model_folder_files(name)
+        if name in self.assets and self.assets[name].convert is None:
+            return files
+        return [*files, f"{Path(files[0]).parent}/tokenizer.json"]
+
+    def _continued(self, root: str, file: str) -> list[str]:
+        return [f"<results>/{root}/{self.recipe.recipe}/{model}/{file}" for model in self.generation_models()]
+
+    def continuations(self) -> list[str]:
+        """The continuations, as units and speech, of all that continue."""
+        return self._continued("generation", "continuations.parquet")
+
+    def generation_scores(self) -> list[str]:
+        """The scores of all continuations."""
+        return self._continued("scores", "generation.json")
+
+    def generation_transcripts(self) -> list[str]:
+        """The transcripts of all continuations."""
+        return self._continued("scores", "generation.transcripts.jsonl")
 
 
 def _json(settings: Settings) -> str:

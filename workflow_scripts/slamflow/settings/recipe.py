@@ -10,13 +10,16 @@ from slamflow.settings.assets import Asset
 from slamflow.settings.base import Settings
 from slamflow.settings.corpora import Corpus
 from slamflow.settings.evaluation import Benchmark, Evaluation
+from slamflow.settings.generation import Generation
 from slamflow.settings.packing import Dataset
 from slamflow.settings.preferences import Preferences
 from slamflow.settings.training import Model, Optimization, Preference
 from slamflow.settings.units import Encoder
+from slamflow.settings.vocoder import Vocoder
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
 RESERVED_MODELS = ("unigram", "5gram", "length")
+BASELINE_CONTINUATIONS = ("truth", "shuffled")
 OPTIMIZATION_KEYS = frozenset(Optimization.model_fields)
 
 
@@ -55,6 +58,10 @@ class Recipe(Settings):
     """What the models are scored on."""
     evaluation: Evaluation = Evaluation()
     """How scores are computed."""
+    vocoders: dict[Name, Vocoder] = {}
+    """What turns units back into speech, by the encoder of the units."""
+    generation: Generation | None = None
+    """Spoken continuations of prompts; null makes none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +109,8 @@ class Recipe(Settings):
         for name, model in self.models.items():
             if name in RESERVED_MODELS:
                 problems.append(f"models.{name}: the name is taken by a trivial baseline")
+            if name in BASELINE_CONTINUATIONS:
+                problems.append(f"models.{name}: the name is taken by an end of the scale of continuations")
             if isinstance(model, Model) and model.data not in self.datasets:
                 problems.append(f"models.{name}.data: no dataset {model.data!r}")
             if isinstance(model, Preference):
@@ -129,9 +138,33 @@ class Recipe(Settings):
             if preferences.encoder not in self.encoders:
                 problems.append(f"preferences.{name}.encoder: no encoder {preferences.encoder!r}")
             corpus_split(f"preferences.{name}.corpus", f"{preferences.corpus}/preference")
+        for name, vocoder in self.vocoders.items():
+            if name not in self.encoders:
+                problems.append(f"vocoders.{name}: no encoder of that name; there are {', '.join(self.encoders)}")
+            for reference in vocoder.corpora:
+                corpus_split(f"vocoders.{name}.corpora", reference)
+            for reference in vocoder.held_out:
+                corpus_split(f"vocoders.{name}.held_out", reference)
+        if self.generation is not None:
+            corpus_split("generation.corpus", f"{self.generation.corpus}/test")
+            problems += self._generation_problems(self.generation)
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _generation_problems(self, generation: Generation) -> list[str]:
+        """What keeps models from continuing: they need an encoder, its units and a vocoder for these."""
+        if generation.encoder not in self.encoders:
+            return [f"generation.encoder: no encoder {generation.encoder!r}"]
+        problems = []
+        if generation.encoder not in self.vocoders:
+            problems.append(f"generation.encoder: no vocoder for the units of {generation.encoder}; add it to vocoders")
+        for name in generation.models or []:
+            if name not in self.models:
+                problems.append(f"generation.models: no model {name!r}; there are {', '.join(self.models)}")
+            elif self.encoder_of(name) != generation.encoder:
+                problems.append(f"generation.models: {name} does not speak units of {generation.encoder}")
+        return problems
 
     def _unit_problems(self, name: str) -> list[str]:
         """What keeps a model from being trained on its pairs: they must be told in the units that it speaks."""
