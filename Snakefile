@@ -16,6 +16,7 @@ if "recipe" not in config:
 include: "rules/common.smk"
 include: "rules/assets.smk"
 include: "rules/stories.smk"
+include: "rules/audio.smk"
 include: "rules/units.smk"
 include: "rules/packing.smk"
 include: "rules/training.smk"

@@ -21,7 +21,7 @@ rule collect_audio:
         corpus=one_of(PLAN.recorded_corpora()),
     retries: 1
     conda:
-        "../envs/base.yaml"
+        "../envs/speech.yaml"
     resources:
         mem_mb=2000,
     params:
@@ -29,7 +29,7 @@ rule collect_audio:
         code=PLAN.code("collect_audio"),
         settings=PLAN.collect_audio,
         # Which files, so that new ones concern their own shards only.
-        items=PLAN.audio_items,
+        recordings=PLAN.audio_items,
         # Where they lie is no reason to collect them again.
         source=PLAN.audio_source,
     shell:

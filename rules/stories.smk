@@ -15,6 +15,8 @@ rule write_stories:
         "<logs>/write_stories/{corpus}/{split}/{shard}.log",
     benchmark:
         "<benchmarks>/write_stories/{corpus}/{split}/{shard}.tsv"
+    wildcard_constraints:
+        corpus=one_of(PLAN.story_corpora()),
     conda:
         "../envs/base.yaml"
     resources:
@@ -41,7 +43,8 @@ rule write_stories:
 rule synthesize_stories:
     """Speak the stories of one shard."""
     input:
-        "<results>/text/{corpus}/{split}/{shard}.jsonl",
+        stories="<results>/text/{corpus}/{split}/{shard}.jsonl",
+        model=PLAN.voice_files,
     output:
         audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
         manifest="<results>/audio/{corpus}/{split}/{shard}.json",
@@ -49,6 +52,8 @@ rule synthesize_stories:
         "<logs>/synthesize_stories/{corpus}/{split}/{shard}.log",
     benchmark:
         "<benchmarks>/synthesize_stories/{corpus}/{split}/{shard}.tsv"
+    wildcard_constraints:
+        corpus=one_of(PLAN.story_corpora()),
     conda:
         "../envs/speech.yaml"
     resources:
@@ -57,11 +62,12 @@ rule synthesize_stories:
         command=PLAN.command("synthesize_stories"),
         code=PLAN.code("synthesize_stories"),
         settings=PLAN.synthesize_stories,
+        model=folder_flag("model"),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
-            --stories {input:q} \
+            --stories {input.stories:q} {params.model} \
             --output {output.audio:q} \
             --manifest {output.manifest:q} \
             2>&1 | tee {log:q}

@@ -32,8 +32,9 @@ def type_of(field: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "$ref" in field:
         name = field["$ref"].rsplit("/", 1)[1]
         return f"[{name}](#{name.lower()})" if "properties" in definitions[name] else type_of(definitions[name], {})
-    if "anyOf" in field:
-        return " or ".join(type_of(option, definitions) for option in field["anyOf"])
+    options = field.get("anyOf") or field.get("oneOf")
+    if options:
+        return " or ".join(type_of(option, definitions) for option in options)
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:

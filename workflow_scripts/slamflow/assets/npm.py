@@ -77,7 +77,7 @@ def npm_pack(package: str, folder: Path) -> None:
     command = ["npm", "pack", "--ignore-scripts", "--no-audit", "--no-update-notifier"]
     try:
         done = subprocess.run(
-            [*command, "--loglevel=error", f"--pack-destination={folder}", "--", package],
+            [*command, "--loglevel=error", "--pack-destination=.", "--", package],
             cwd=folder,
             capture_output=True,
             text=True,

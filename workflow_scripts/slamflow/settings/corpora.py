@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from slamflow.settings.base import Settings
 
@@ -26,8 +26,11 @@ class StoryText(Settings):
         return self
 
 
-class Speech(Settings):
-    """How the stories are spoken."""
+Voices = Annotated[list[Annotated[str, Field(pattern=r"^[\w-]+$")]], Field(min_length=1)]
+
+
+class HibariSpeech(Settings):
+    """Speech of hibari: one English voice, and others made of it. Fast on a CPU."""
 
     engine: Literal["hibari"] = "hibari"
     """The text-to-speech engine."""
@@ -36,6 +39,42 @@ class Speech(Settings):
     Each story is spoken in one voice, chosen by its id."""
     seed: int = 0
     """Seed of the engine, mixed with the utterance's id."""
+
+
+class KokoroSpeech(Settings):
+    """Speech of Kokoro: 28 English voices, at about 1.6 times real time on one core."""
+
+    engine: Literal["kokoro"]
+    """The text-to-speech engine."""
+    voices: Voices
+    """Names of voices, such as af_heart and bm_lewis: a American, b British; f and m.
+    Each story is spoken in one voice, chosen by its id."""
+    model: str = "kokoro"
+    """The asset, or a folder, with the model (model.onnx, or its parts model.onnx.1, ...) and `<voice>.bin` files."""
+
+
+class PiperSpeech(Settings):
+    """Speech of Piper, a program under the GPL that is not part of the environment: see docs/audio.md."""
+
+    engine: Literal["piper"]
+    """The text-to-speech engine."""
+    voices: Voices
+    """Names of voices, such as en_US-joe-medium. Each story is spoken in one voice, chosen by its id."""
+    model: str
+    """The asset, or a folder, with `<voice>.onnx` and `<voice>.onnx.json` files."""
+
+
+def _engine(values: Any) -> str:
+    return f"tag:{values.get('engine', 'hibari') if isinstance(values, dict) else getattr(values, 'engine', None)}"
+
+
+Speech = Annotated[
+    Annotated[HibariSpeech, Tag("tag:hibari")]
+    | Annotated[KokoroSpeech, Tag("tag:kokoro")]
+    | Annotated[PiperSpeech, Tag("tag:piper")],
+    Discriminator(_engine, custom_error_type="engine", custom_error_message="engine must be hibari, kokoro or piper"),
+]
+"""How stories are spoken."""
 
 
 class StorySplit(Settings):
@@ -59,13 +98,10 @@ class StoryCorpus(Settings):
     """Speech made from text."""
     text: StoryText = StoryText()
     """Where the stories come from."""
-    speech: Speech = Speech()
+    speech: Speech = HibariSpeech()
     """How they are spoken."""
     splits: dict[SplitName, StorySplit]
     """The parts. They are disjoint in (hero, object, event); `dev` and `test` hold a story shape of their own."""
-
-
-Corpus = StoryCorpus
 
 
 class WriteStories(Settings):

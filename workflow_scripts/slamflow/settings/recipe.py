@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from slamflow.settings.assets import Asset
+from slamflow.settings.audio import AudioArchive, AudioFolder, HubAudio, LibriSpeech
 from slamflow.settings.base import Settings
-from slamflow.settings.corpora import Corpus
+from slamflow.settings.corpora import StoryCorpus
 from slamflow.settings.evaluation import Benchmark, Evaluation
 from slamflow.settings.generation import Generation
 from slamflow.settings.packing import Dataset
@@ -32,6 +33,24 @@ def _kind_of_model(values: Any) -> str:
 AnyModel = Annotated[
     Annotated[Model, Tag("tag:pretrained")] | Annotated[Preference, Tag("tag:preference")],
     Discriminator(_kind_of_model),
+]
+
+
+def _kind_of_corpus(values: Any) -> str:
+    return f"tag:{values.get('kind') if isinstance(values, dict) else getattr(values, 'kind', None)}"
+
+
+Corpus = Annotated[
+    Annotated[StoryCorpus, Tag("tag:stories")]
+    | Annotated[LibriSpeech, Tag("tag:librispeech")]
+    | Annotated[AudioFolder, Tag("tag:folder")]
+    | Annotated[AudioArchive, Tag("tag:archive")]
+    | Annotated[HubAudio, Tag("tag:hub")],
+    Discriminator(
+        _kind_of_corpus,
+        custom_error_type="corpus_kind",
+        custom_error_message="needs kind: stories, librispeech, folder, archive or hub",
+    ),
 ]
 
 
@@ -84,14 +103,17 @@ class Recipe(Settings):
         """Every name that one section uses must be defined in another."""
         problems: list[str] = []
 
-        def corpus_split(where: str, reference: str, spoken: bool = True) -> None:
+        def corpus_split(where: str, reference: str, spoken: bool = True, stories: bool = False) -> None:
             corpus, _, split = reference.partition("/")
             if corpus not in self.corpora:
                 problems.append(f"{where}: no corpus {corpus!r}; corpora has {', '.join(self.corpora) or 'none'}")
+            elif stories and not isinstance(self.corpora[corpus], StoryCorpus):
+                kind = self.corpora[corpus].kind
+                problems.append(f"{where}: {corpus} is of kind {kind}; only a corpus of kind stories will do here")
             elif split not in self.corpora[corpus].splits:
                 splits = ", ".join(f"{corpus}/{name}" for name in self.corpora[corpus].splits)
                 problems.append(f"{where}: no split {reference!r}; there are {splits}")
-            elif spoken and not self.corpora[corpus].splits[split].spoken:
+            elif spoken and not self.corpora[corpus].splits[split].spoken:  # type: ignore[index]
                 problems.append(f"{where}: {reference} is not spoken")
 
         for name, encoder in self.encoders.items():
@@ -105,7 +127,8 @@ class Recipe(Settings):
             if dataset.encoder != "text" and dataset.encoder not in self.encoders:
                 problems.append(f"datasets.{name}.encoder: no encoder {dataset.encoder!r}")
             for reference in dataset.train + dataset.validation:
-                corpus_split(f"datasets.{name}", reference, spoken=dataset.encoder != "text")
+                is_text = dataset.encoder == "text"
+                corpus_split(f"datasets.{name}", reference, spoken=not is_text, stories=is_text)
         for name, model in self.models.items():
             if name in RESERVED_MODELS:
                 problems.append(f"models.{name}: the name is taken by a trivial baseline")
@@ -133,11 +156,11 @@ class Recipe(Settings):
             if benchmark.encoder not in self.encoders:
                 problems.append(f"benchmarks.{name}.encoder: no encoder {benchmark.encoder!r}")
             for part in ("dev", "test"):
-                corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/{part}")
+                corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/{part}", stories=True)
         for name, preferences in self.preferences.items():
             if preferences.encoder not in self.encoders:
                 problems.append(f"preferences.{name}.encoder: no encoder {preferences.encoder!r}")
-            corpus_split(f"preferences.{name}.corpus", f"{preferences.corpus}/preference")
+            corpus_split(f"preferences.{name}.corpus", f"{preferences.corpus}/preference", stories=True)
         for name, vocoder in self.vocoders.items():
             if name not in self.encoders:
                 problems.append(f"vocoders.{name}: no encoder of that name; there are {', '.join(self.encoders)}")

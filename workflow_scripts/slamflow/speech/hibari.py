@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
+from collections.abc import Iterable
 
 import numpy as np
 import soxr
@@ -66,7 +67,7 @@ def utterance_seed(seed: int, utterance_id: str) -> int:
     return stable_hash(f"{seed} {utterance_id}")
 
 
-def voice_of(story_id: str, voices: dict[str, float]) -> str:
+def voice_of(story_id: str, voices: Iterable[str]) -> str:
     """The voice that speaks all utterances of a story. The hash is not the one that chooses its shard."""
     names = sorted(voices)
     return names[stable_hash(f"voice of {story_id}") % len(names)]
