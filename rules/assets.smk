@@ -13,6 +13,8 @@ rule fetch_asset:
     benchmark:
         "<benchmarks>/fetch_asset/{asset}/{file}.tsv"
     retries: 2
+    # The nodes of a cluster often see no network.
+    localrule: True
     conda:
         "../envs/base.yaml"
     resources:

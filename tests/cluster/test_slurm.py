@@ -1,0 +1,136 @@
+"""What the workflow asks of a SLURM cluster, through the real plugin. No machine of the tests has a GPU."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ..dag.conftest import ROOT
+from .conftest import Cluster, Submission, new_cluster
+
+GPU_RULES = {
+    "pretrain",
+    "dpo",
+    "fit_units",
+    "extract_units",
+    "score_benchmark",
+    "continue_speech",
+    "score_continuations",
+}
+
+
+@pytest.fixture
+def submissions(done: tuple[Cluster, list[Submission]]) -> list[Submission]:
+    return done[1]
+
+
+def of(submissions: list[Submission], rule: str) -> list[Submission]:
+    """The submissions with jobs of a rule."""
+    return [submission for submission in submissions if rule in submission.rules]
+
+
+def test_the_whole_recipe_is_submitted(submissions: list[Submission]) -> None:
+    submitted = Counter(rule for submission in submissions for rule in submission.rules)
+    for rule in ("convert_asset", "fit_units", "pack_tokens", "pretrain", "score_benchmark", "summarize"):
+        assert submitted[rule] >= 1, rule
+    # Downloads stay where there is a network.
+    assert submitted["fetch_asset"] == 0
+
+
+def test_each_shard_is_a_job(submissions: list[Submission]) -> None:
+    train = [job for submission in submissions for job in submission.jobs if "corpus=stories,split=train" in job]
+    assert Counter(job.split(":")[0] for job in train) == {
+        "write_stories": 4,
+        "synthesize_stories": 4,
+        "extract_units": 4,
+    }
+    for submission in of(submissions, "extract_units"):
+        assert len(submission.jobs) == 1
+
+
+def test_writing_and_speaking_a_shard_are_one_submission(submissions: list[Submission]) -> None:
+    for submission in of(submissions, "synthesize_stories"):
+        assert submission.rules == ["synthesize_stories", "write_stories"]
+        assert submission.value("--mem") == "2000"
+        assert submission.value("-t") == "300"
+
+
+def test_only_what_computes_with_models_asks_for_a_gpu(submissions: list[Submission]) -> None:
+    for submission in submissions:
+        wanted = "1" if GPU_RULES & set(submission.rules) else None
+        assert submission.value("--gpus") == wanted, submission.rules
+        assert submission.value("--gres") is None
+    assert of(submissions, "pretrain")
+    assert of(submissions, "extract_units")
+
+
+def test_partition_and_account(submissions: list[Submission]) -> None:
+    for submission in submissions:
+        assert submission.value("-A") == "lab"
+        assert submission.value("-p") == ("gpu" if GPU_RULES & set(submission.rules) else "cpu")
+
+
+def test_memory_time_cpus_and_log(submissions: list[Submission]) -> None:
+    for submission in submissions:
+        assert submission.value("--mem")
+        assert submission.value("-t")
+    cold = next(submission for submission in of(submissions, "pretrain") if "model=cold" in submission.jobs[0])
+    assert cold.value("--mem") == "64000"
+    assert cold.value("-t") == "2880"
+    assert cold.value("--cpus-per-task") == "8"
+    assert cold.value("--comment") == "rule_pretrain_wildcards_pocket_cold"
+    assert str(cold.value("--output")).endswith(".snakemake/slurm_logs/rule_pretrain/pocket_cold/%j.log")
+    [summary] = of(submissions, "summarize")
+    assert (summary.value("--mem"), summary.value("-t"), summary.value("--cpus-per-task")) == ("2000", "60", "1")
+
+
+def test_a_job_runs_and_nothing_is_due_then(cluster: Cluster) -> None:
+    score = cluster.checkout.work / "results/scores/pocket/cold/tstorycloze.dev.json"
+    score.unlink()
+    cluster.snakemake(str(score.relative_to(cluster.checkout.work)))
+    assert [submission.rules for submission in cluster.submissions()] == [["score_benchmark"]]
+    assert score.read_text().startswith("score_benchmark --output")
+    [step] = [json.loads(line) for line in (cluster.records / "srun").read_text().splitlines()]
+    assert "--gpus=1" in step
+    # A run on the cluster can be looked at, and carried on, from anywhere else.
+    assert cluster.checkout.due() == {"summarize": 1}
+
+
+def test_a_cluster_without_gpus(tmp_path: Path) -> None:
+    cluster = new_cluster(tmp_path)
+    submissions = cluster.submit_all("results/units/whisper/codebook.json", "--resources", "gpu=0")
+    assert of(submissions, "fit_units")
+    assert all(submission.value("--gpus") is None for submission in submissions)
+
+
+def test_a_failed_job_is_tried_again_and_names_its_log(cluster: Cluster) -> None:
+    score = "results/scores/pocket/cold/tstorycloze.dev.json"
+    (cluster.checkout.work / score).unlink()
+    (cluster.root / "bin/python").write_text("#!/bin/sh\necho no such luck >&2\nexit 1\n")
+    shown = cluster.snakemake(score, check=False)
+    assert len(cluster.submissions()) == 2
+    assert "log: results/logs/score_benchmark/pocket/cold/tstorycloze.dev.log" in shown
+    assert ".snakemake/slurm_logs/rule_score_benchmark/" in shown
+    assert "no such luck" in shown
+    assert "Traceback" not in shown
+
+
+def test_the_profile_names_rules_that_exist_and_all_that_use_a_gpu(profile: dict) -> None:
+    text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    rules = {block.split(":")[0]: block for block in text.split("\nrule ")[1:]}
+    assert {name for name, block in rules.items() if "gpu=" in block} == GPU_RULES
+    assert set(profile["set-threads"]) == GPU_RULES
+    assert GPU_RULES <= set(profile["set-resources"]) <= set(rules)
+    assert set(profile["groups"]) <= set(rules)
+    # A limit here would cut what each job may ask for (and 0 would make it nothing).
+    assert "resources" not in profile
+
+
+def test_both_profiles_agree_where_they_should(profile: dict) -> None:
+    default = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
+    shared = {key: value for key, value in default.items() if key != "resources"}
+    assert {key: profile[key] for key in shared} == shared
