@@ -32,6 +32,7 @@ rule all:
         PLAN.all_models(),
         PLAN.score_files(".json"),
         f"<results>/summary/{RECIPE.recipe}.json",
+        f"<results>/report/{RECIPE.recipe}.html",
 
 
 rule units:

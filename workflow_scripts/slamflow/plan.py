@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from slamflow.code_digest import code_digest
 from slamflow.commands import describe_errors
 from slamflow.errors import InputError
+from slamflow.files import sha256_file
 from slamflow.settings.assets import Asset
 from slamflow.settings.base import Settings
 from slamflow.settings.corpora import SynthesizeStories, WriteStories
@@ -20,6 +21,7 @@ from slamflow.settings.evaluation import BuildBenchmark
 from slamflow.settings.packing import PackTokens
 from slamflow.settings.preferences import BuildPreferences
 from slamflow.settings.recipe import RESERVED_MODELS, Recipe
+from slamflow.settings.report import RenderReport, UsedAsset, asset_uses
 from slamflow.settings.training import Model, Preference
 from slamflow.settings.units import ExtractUnits
 from slamflow.sharding import shard_names
@@ -384,6 +386,21 @@ class Plan:
     def summary_settings(self) -> str:
         """The whole recipe, for its summary."""
         return self.recipe.model_dump_json()
+
+    # The page
+
+    def report_code(self) -> str:
+        """Digest of the code that renders the page, and of its template."""
+        template = self.scripts / "slamflow/report/page.html.j2"
+        return f"{self.code('render_report')} {template.name}:{sha256_file(template)[:12]}"
+
+    def report_settings(self) -> str:
+        """The whole recipe, and the terms of the assets that it uses."""
+        assets = {
+            name: UsedAsset(licence=self.assets[name].licence, citation=self.assets[name].citation, keys=keys)
+            for name, keys in asset_uses(self.recipe, self.assets).items()
+        }
+        return _json(RenderReport(recipe=self.recipe, assets=assets))
 
     # Evaluation
 
