@@ -38,6 +38,7 @@ rule all:
         PLAN.continuations(),
         PLAN.generation_scores(),
         f"<results>/summary/{RECIPE.recipe}.json",
+        f"<results>/report/{RECIPE.recipe}.html",
 
 
 rule units:

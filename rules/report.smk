@@ -1,7 +1,8 @@
 # Results.
 #
-# in:  scores, training records, manifests, job costs
+# in:  scores, training records, manifests, job costs, speech
 # out: <results>/summary/{recipe}.json
+#      <results>/report/{recipe}.html    a page that needs nothing else
 
 
 rule summarize:
@@ -12,6 +13,8 @@ rule summarize:
         training=PLAN.all_models("training.json"),
         units=PLAN.all_units(".json"),
         codebooks=PLAN.codebook_manifests(),
+        vocoders=PLAN.vocoder_scores(),
+        generation=PLAN.generation_scores(),
     output:
         "<results>/summary/{recipe}.json",
     log:
@@ -36,7 +39,47 @@ rule summarize:
             --training {input.training:q} \
             --unit-manifests {input.units:q} \
             --codebooks {input.codebooks:q} \
+            --vocoders {input.vocoders:q} \
+            --generation {input.generation:q} \
             --job-costs {params.job_costs:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule render_report:
+    """Write the page of a run."""
+    input:
+        summary="<results>/summary/{recipe}.json",
+        metrics=PLAN.all_models("metrics.jsonl"),
+        units=PLAN.all_units(),
+        examples=PLAN.vocoder_examples(),
+        continuations=PLAN.continuations(),
+        transcripts=PLAN.generation_transcripts(),
+    output:
+        "<results>/report/{recipe}.html",
+    log:
+        "<logs>/render_report/{recipe}.log",
+    benchmark:
+        "<benchmarks>/render_report/{recipe}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        command=PLAN.command("render_report"),
+        code=PLAN.report_code(),
+        settings=PLAN.report_settings(),
+    shell:
+        r"""
+        {params.command} \
+            --settings {params.settings:q} \
+            --summary {input.summary:q} \
+            --metrics {input.metrics:q} \
+            --units {input.units:q} \
+            --vocoder-examples {input.examples:q} \
+            --continuations {input.continuations:q} \
+            --transcripts {input.transcripts:q} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """

@@ -15,6 +15,7 @@ from slamflow.commands import describe_errors
 from slamflow.corpora.listing import has_audio
 from slamflow.corpora.listing import items_digest as recordings_digest
 from slamflow.errors import InputError
+from slamflow.files import sha256_file
 from slamflow.settings.assets import Asset
 from slamflow.settings.audio import (
     AudioArchive,
@@ -38,6 +39,7 @@ from slamflow.settings.generation import ContinueSpeech, Generation
 from slamflow.settings.packing import PackTokens
 from slamflow.settings.preferences import BuildPreferences
 from slamflow.settings.recipe import BASELINE_CONTINUATIONS, RESERVED_MODELS, Recipe
+from slamflow.settings.report import RenderReport, UsedAsset, asset_uses
 from slamflow.settings.training import Model, Preference
 from slamflow.settings.units import ExtractUnits
 from slamflow.settings.vocoder import ScoreVocoder, TrainVocoder
@@ -530,6 +532,21 @@ class Plan:
     def summary_settings(self) -> str:
         """The whole recipe, for its summary."""
         return self.recipe.model_dump_json()
+
+    # The page
+
+    def report_code(self) -> str:
+        """Digest of the code that renders the page, and of its template."""
+        template = self.scripts / "slamflow/report/page.html.j2"
+        return f"{self.code('render_report')} {template.name}:{sha256_file(template)[:12]}"
+
+    def report_settings(self) -> str:
+        """The whole recipe, and the terms of the assets that it uses."""
+        assets = {
+            name: UsedAsset(licence=self.assets[name].licence, citation=self.assets[name].citation, keys=keys)
+            for name, keys in asset_uses(self.recipe, self.assets).items()
+        }
+        return _json(RenderReport(recipe=self.recipe, assets=assets))
 
     # Evaluation
 

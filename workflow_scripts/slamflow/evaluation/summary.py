@@ -22,23 +22,35 @@ from slamflow.errors import InputError
 from slamflow.evaluation.scores import read_pairs
 from slamflow.evaluation.statistics import difference_interval
 from slamflow.settings.recipe import Recipe
+from slamflow.settings.training import Preference
 
 PACKAGES = ("torch", "transformers", "datasets", "deepspeed", "numpy", "pyarrow", "snakemake", "soundfile")
 STRONGEST_BASELINE = "5gram"
+STORY_KINDS = ("sstorycloze", "tstorycloze")
+VOCODER_KEYS = tuple(f"{rate}_{what}" for rate in ("wer", "per") for what in ("original", "resynthesis", "gap_ci95"))
+GENERATION_KEYS = ("n", "tokens", "gen_ppl", "gen_ppl_ci95", "auto_bleu", "auto_bleu_ci95", "empty_transcripts")
 MEBIBYTE = 2**20
+AFTERWARDS = ("summarize", "render_report")
+"""Rules whose costs can only be those of an earlier run."""
 
 STAGE_OUTPUTS = {
     "fetch_asset": "{resources}/assets/{job}",
     "convert_asset": "{resources}/models/{job}/*",
+    "collect_audio": "{results}/audio/{job}.*",
     "write_stories": "{results}/text/{job}.*",
     "synthesize_stories": "{results}/audio/{job}.*",
     "fit_units": "{results}/units/{job}/codebook.*",
     "extract_units": "{results}/units/{job}.*",
+    "train_vocoder": "{results}/vocoders/{job}/vocoder.*",
+    "score_vocoder": "{results}/vocoders/{job}/[!v]*",
     "pack_tokens": "{results}/rows/{job}/*",
     "pretrain": "{results}/models/{job}/*",
+    "build_preferences": "{results}/preferences/{job}.*",
     "dpo": "{results}/models/{job}/*",
     "build_benchmark": "{results}/evaluation/{job}.*",
     "score_benchmark": "{results}/scores/{job}.*",
+    "continue_speech": "{results}/generation/{job}/*",
+    "score_continuations": "{results}/scores/{job}/generation.*",
 }
 """What a job leaves on disk, by the name of its line in the job costs; and the order of the stages."""
 
@@ -98,11 +110,81 @@ def describe_units(recipe: Recipe, manifests: Iterable[Path], codebooks: Iterabl
 
 def describe_training(path: Path) -> dict[str, Any]:
     """One model's training, from {model}/training.json."""
-    record = files.read_json(path)
     keys = ("init", "seed", "tokens", "tokens_per_second", "validation_loss", "parameters", "seconds", "device")
+    return {"model": path.parent.name, **read_record(path, keys, "pretrain")}
+
+
+def describe_vocoder(paths: Iterable[Path], encoder: str | None) -> dict[str, Any] | None:
+    """Word and phone error rates before and after a vocoder, from vocoders/{encoder}/score.json; fractions.
+
+    That of `encoder` if it has one, else the first; None without any.
+    """
+    by_encoder = {path.parent.name: path for path in paths}
+    if not by_encoder:
+        return None
+    name = encoder if encoder in by_encoder else next(iter(by_encoder))
+    record = read_record(by_encoder[name], ("n", *VOCODER_KEYS), "score_vocoder")
+    return {"encoder": name, **record, "voices": files.read_json(by_encoder[name]).get("voices", {})}
+
+
+def describe_generation(paths: Iterable[Path], models: list[str]) -> list[dict[str, Any]]:
+    """Figures of continuations, from {model}/generation.json: the truth first, then models, then what is left."""
+    found = {
+        path.parent.name: {"model": path.parent.name, **read_record(path, GENERATION_KEYS, "score_continuations")}
+        for path in paths
+    }
+    order = [name for name in ("truth", *models) if name in found]
+    return [found[name] for name in (*order, *(name for name in found if name not in order))]
+
+
+def read_record(path: Path, keys: Iterable[str], command: str) -> dict[str, Any]:
+    """Some keys of a JSON file that `command` wrote. Raises InputError if one is missing."""
+    record = files.read_json(path)
     if missing := [key for key in keys if key not in record]:
-        raise InputError(f"{path}: no {missing[0]!r}; expected what pretrain writes")
-    return {"model": path.parent.name, **{key: record[key] for key in keys}}
+        raise InputError(f"{path}: no {missing[0]!r}; expected what {command} writes")
+    return {key: record[key] for key in keys}
+
+
+def story_gains(recipe: Recipe, scores: list[dict[str, Any]], pairs: list[Path]) -> list[dict[str, Any]]:
+    """What preference training gained over all story pairs of a corpus together: each model against its parent.
+
+    One entry for each part and model where the corpus has several story benchmarks; pairs of one story are one
+    cluster, whichever benchmark they belong to.
+    """
+    table = {
+        (score["benchmark"], score["part"], score["model"]): path for score, path in zip(scores, pairs, strict=True)
+    }
+    by_corpus: dict[str, list[str]] = defaultdict(list)
+    for name, benchmark in recipe.benchmarks.items():
+        if benchmark.kind in STORY_KINDS:
+            by_corpus[benchmark.corpus].append(name)
+    result = []
+    for names in (names for names in by_corpus.values() if len(names) > 1):
+        for model, settings in recipe.models.items():
+            for part in ("dev", "test"):
+                wanted = [[(name, part, which) for which in (model, settings.init)] for name in names]
+                if not isinstance(settings, Preference) or any(key not in table for both in wanted for key in both):
+                    continue
+                tables = [[read_pairs(table[key]) for key in both] for both in wanted]
+                gains = np.concatenate([np.asarray(own["correct"]) - np.asarray(old["correct"]) for own, old in tables])
+                clusters = join_clusters([name for own, _ in tables for name in own["cluster"].to_pylist()])
+                result.append(
+                    {
+                        "benchmark": " + ".join(names),
+                        "part": part,
+                        "model": model,
+                        "against": settings.init,
+                        "gain": float(gains.mean()),
+                        "ci95": list(difference_interval(gains, clusters)),
+                    }
+                )
+    return result
+
+
+def join_clusters(names: list[str]) -> list[str]:
+    """Clusters of several benchmarks as one set: `a+b` holds the stories a and b, so cluster `a` is part of it."""
+    holder = {story: name for name in names if "+" in name for story in name.split("+")}
+    return [holder.get(name, name) for name in names]
 
 
 def differences(scores: list[dict[str, Any]], pairs: list[Path], models: list[str]) -> list[dict[str, Any]]:
@@ -151,7 +233,7 @@ def stages(recipe: Recipe, job_costs: Path, resources: Path | None) -> list[dict
     by_rule: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(job_costs.glob("*/**/*.tsv")):
         rule, first = path.relative_to(job_costs).parts[:2]
-        if rule.endswith("_asset") or first.removesuffix(".tsv") in own:
+        if rule not in AFTERWARDS and (rule.endswith("_asset") or first.removesuffix(".tsv") in own):
             by_rule[rule].append(path)
     order = list(STAGE_OUTPUTS)
     result = []
@@ -205,6 +287,8 @@ def summarize(
     training: list[Path],
     unit_manifests: list[Path],
     codebooks: list[Path],
+    vocoders: list[Path],
+    generation: list[Path],
     job_costs: Path | None,
     resources: Path | None,
 ) -> dict[str, Any]:
@@ -214,6 +298,8 @@ def summarize(
         raise InputError("--scores and --pairs must name the same scores in the same order (X.json, X.pairs.parquet)")
     benchmarks = [files.read_json(path) for path in scores]
     models = [describe_training(path) for path in training]
+    names = [model["model"] for model in models]
+    units = describe_units(recipe, unit_manifests, codebooks)
     return {
         "recipe": recipe.recipe,
         "provenance": {
@@ -223,11 +309,11 @@ def summarize(
             "config_digest": files.sha256_json(recipe.model_dump(mode="json")),
             "date": today(),
         },
-        "units": describe_units(recipe, unit_manifests, codebooks),
-        "vocoder": None,
+        "units": units,
+        "vocoder": describe_vocoder(vocoders, units["encoder"] if units else None),
         "training": models,
         "benchmarks": benchmarks,
-        "differences": differences(benchmarks, pairs, [model["model"] for model in models]),
-        "generation": [],
+        "differences": differences(benchmarks, pairs, names) + story_gains(recipe, benchmarks, pairs),
+        "generation": describe_generation(generation, names),
         "stages": stages(recipe, job_costs, resources) if job_costs else [],
     }

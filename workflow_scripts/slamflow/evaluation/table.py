@@ -56,6 +56,63 @@ def sort_key(score: dict[str, Any], models: list[str]) -> tuple[str, int, int]:
     return score["benchmark"], ("test", "dev").index(score["part"]), place
 
 
+def phenomena(summary: dict[str, Any], models: list[str]) -> str:
+    """Accuracies by phenomenon of the benchmarks that have some: a table each, with the models as columns."""
+    text = ""
+    by_benchmark: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for score in sorted(summary["benchmarks"], key=lambda score: sort_key(score, models)):
+        if score["phenomena"]:
+            by_benchmark.setdefault((score["benchmark"], score["part"]), []).append(score)
+    for (benchmark, part), scores in by_benchmark.items():
+        rows = [
+            [name, str(count["n"]), *(points(score["phenomena"][name]["accuracy"]) for score in scores)]
+            for name, count in scores[0]["phenomena"].items()
+        ]
+        head = ["phenomenon", "n", *(score["model"] for score in scores)]
+        text += table(f"Accuracy by phenomenon: {benchmark}, {part}, in percent", head, rows)
+    return text
+
+
+def vocoder(record: dict[str, Any] | None) -> str:
+    """Error rates before and after units and vocoder."""
+    if record is None:
+        return ""
+    rows = [
+        [
+            what,
+            points(record[f"{key}_original"]),
+            points(record[f"{key}_resynthesis"]),
+            points(record[f"{key}_resynthesis"] - record[f"{key}_original"], signed=True),
+            interval(record[f"{key}_gap_ci95"], signed=True),
+        ]
+        for key, what in (("wer", "words"), ("per", "phones"))
+    ]
+    head = ["errors %", "original", "resynthesis", "difference", "95 % interval"]
+    return table(f"Vocoder, n = {record['n']}", head, rows)
+
+
+def generation(records: list[dict[str, Any]]) -> str:
+    """Figures of continuations."""
+
+    def bounds(values: list[float] | None, factor: float) -> str:
+        return "-" if values is None else f"[{number(factor * values[0])}, {number(factor * values[1])}]"
+
+    rows = [
+        [
+            record["model"],
+            str(record["n"]),
+            number(record["gen_ppl"]),
+            bounds(record["gen_ppl_ci95"], 1),
+            "-" if record["auto_bleu"] is None else points(record["auto_bleu"]),
+            bounds(record["auto_bleu_ci95"], 100),
+            str(record["empty_transcripts"]),
+        ]
+        for record in records
+    ]
+    head = ["model", "n", "GenPPL", "95 % interval", "auto-BLEU-2 %", "95 % interval", "empty transcripts"]
+    return table("Continuations", head, rows)
+
+
 def render(summary: dict[str, Any]) -> str:
     """The whole summary."""
     provenance, units = summary["provenance"], summary["units"]
@@ -107,6 +164,10 @@ def render(summary: dict[str, Any]) -> str:
     ]
     head = ["benchmark", "part", "models", "gain", "95 % interval"]
     text += table("Differences on the same pairs, in percentage points", head, rows, text_columns=3)
+
+    text += phenomena(summary, models)
+    text += vocoder(summary["vocoder"])
+    text += generation(summary["generation"])
 
     stages = summary["stages"]
     rows = [
