@@ -15,6 +15,8 @@ from .conftest import ROOT, Checkout
 
 POCKET = yaml.safe_load((ROOT / "config.yaml").read_text())
 SCORES_OF_ONE_MODEL = 2 * len(POCKET["benchmarks"])  # dev and test
+PAGE = {"summarize": 1, "render_report": 1}  # what all else ends in
+SCORES_OF_WARM = 2 * sum("models" not in benchmark for benchmark in POCKET["benchmarks"].values())
 
 
 def continued(count: int) -> dict[str, int]:
@@ -31,7 +33,7 @@ def test_nothing_is_due_after_a_run_even_in_a_moved_checkout(checkout: Checkout)
 
 def test_a_deleted_score_reruns_one_job(checkout: Checkout) -> None:
     (checkout.work / "results/scores/pocket/cold/tstorycloze.dev.json").unlink()
-    assert checkout.due() == {"score_benchmark": 1, "summarize": 1}
+    assert checkout.due() == {"score_benchmark": 1, **PAGE}
     assert checkout.due("results/scores/pocket/cold/tstorycloze.dev.json") == {"score_benchmark": 1}
 
 
@@ -44,20 +46,20 @@ def test_a_deleted_shard_of_units_is_made_again(checkout: Checkout) -> None:
 
 def test_a_changed_learning_rate_reruns_that_model_and_what_follows(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"warm": {"learning_rate": 4.0e-3}})
-    assert checkout.due() == {"pretrain": 1, "score_benchmark": SCORES_OF_ONE_MODEL, "summarize": 1}
+    assert checkout.due() == {"pretrain": 1, "score_benchmark": SCORES_OF_WARM, **PAGE}
     checkout.edit_recipe(models={"warm": {"learning_rate": 1.0e-3}, "cold": {"learning_rate": 4.0e-3}})
     assert checkout.due() == {
         "pretrain": 1,
         "dpo": 1,
         "score_benchmark": 2 * SCORES_OF_ONE_MODEL,
         **continued(2),
-        "summarize": 1,
+        **PAGE,
     }
 
 
 def test_a_changed_dpo_learning_rate_reruns_dpo_and_what_follows(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"aligned": {"learning_rate": 1.0e-6}})
-    assert checkout.due() == {"dpo": 1, "score_benchmark": SCORES_OF_ONE_MODEL, **continued(1), "summarize": 1}
+    assert checkout.due() == {"dpo": 1, "score_benchmark": SCORES_OF_ONE_MODEL, **continued(1), **PAGE}
 
 
 def test_other_defaults_of_pretraining_do_not_concern_dpo(checkout: Checkout) -> None:
@@ -74,7 +76,7 @@ def test_a_stricter_filter_of_pairs_reruns_dpo_and_no_speech(checkout: Checkout)
         "dpo": 1,
         "score_benchmark": SCORES_OF_ONE_MODEL,
         **continued(1),
-        "summarize": 1,
+        **PAGE,
     }
 
 
@@ -84,23 +86,23 @@ def test_a_text_models_change_reaches_the_warm_model(checkout: Checkout) -> None
         "pretrain": 2,
         "score_benchmark": SCORES_OF_ONE_MODEL,
         **continued(1),
-        "summarize": 1,
+        **PAGE,
     }
 
 
 def test_another_training_of_the_vocoder_reruns_it_and_what_is_spoken(checkout: Checkout) -> None:
     checkout.edit_recipe(vocoders={"whisper": {"training": {"steps": 7}}})
-    assert checkout.due() == {"train_vocoder": 1, "score_vocoder": 1, **ALL_CONTINUED, "summarize": 1}
+    assert checkout.due() == {"train_vocoder": 1, "score_vocoder": 1, **ALL_CONTINUED, **PAGE}
 
 
 def test_another_temperature_reruns_continuations_only(checkout: Checkout) -> None:
     checkout.edit_recipe(generation={"sampling": {"temperature": 1.0}})
-    assert checkout.due() == {**ALL_CONTINUED, "summarize": 1}
+    assert checkout.due() == {**ALL_CONTINUED, **PAGE}
 
 
 def test_more_judged_utterances_rerun_the_vocoders_score_only(checkout: Checkout) -> None:
     checkout.edit_recipe(vocoders={"whisper": {"judged": 10}})
-    assert checkout.due() == {"score_vocoder": 1, "summarize": 1}
+    assert checkout.due() == {"score_vocoder": 1, **PAGE}
 
 
 def test_a_model_that_is_not_asked_to_continue_does_not(checkout: Checkout) -> None:
@@ -116,7 +118,7 @@ def test_a_recipe_without_vocoder_and_continuations_has_their_jobs_not(checkout:
     recipe = yaml.safe_load((checkout.code / "config.yaml").read_text())
     del recipe["vocoders"], recipe["generation"]
     (checkout.code / "config.yaml").write_text(yaml.safe_dump(recipe))
-    assert checkout.due() == {"summarize": 1}
+    assert checkout.due() == {**PAGE}
 
 
 def test_an_edit_in_the_packing_code_reruns_packing_and_what_follows(checkout: Checkout) -> None:

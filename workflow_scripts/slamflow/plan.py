@@ -567,7 +567,7 @@ class Plan:
         return [
             (model, benchmark, part)
             for benchmark, settings in self.recipe.benchmarks.items()
-            for model in [*self.models_of(settings.encoder), *RESERVED_MODELS]
+            for model in [*(settings.models or self.models_of(settings.encoder)), *RESERVED_MODELS]
             for part in ("dev", "test")
         ]
 

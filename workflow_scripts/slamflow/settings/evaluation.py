@@ -21,6 +21,8 @@ class Benchmark(Settings):
     """The story corpus; its dev and test splits give the two parts."""
     encoder: str
     """The encoder whose units are scored."""
+    models: Annotated[list[str], Field(min_length=1)] | None = None
+    """The models that are scored; null takes all of that encoder. The trivial ones are always."""
     seed: int = 0
     """Seed of the pairing."""
 

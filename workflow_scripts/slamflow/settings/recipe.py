@@ -155,6 +155,11 @@ class Recipe(Settings):
         for name, benchmark in self.benchmarks.items():
             if benchmark.encoder not in self.encoders:
                 problems.append(f"benchmarks.{name}.encoder: no encoder {benchmark.encoder!r}")
+            problems += [
+                f"benchmarks.{name}.models: {model!r} is no model of units of {benchmark.encoder}"
+                for model in benchmark.models or []
+                if self.encoder_of(model) != benchmark.encoder
+            ]
             for part in ("dev", "test"):
                 corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/{part}", stories=True)
         for name, preferences in self.preferences.items():
