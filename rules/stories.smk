@@ -1,7 +1,7 @@
-# Stories and their speech.
+# Stories and minimal pairs, and their speech.
 #
 # in:  a grammar, or the user's text file
-# out: <results>/text/{corpus}/{split}/{shard}.jsonl       stories
+# out: <results>/text/{corpus}/{split}/{shard}.jsonl       stories, or minimal pairs
 #      <results>/audio/{corpus}/{split}/{shard}.parquet    their speech, FLAC bytes
 
 
@@ -40,8 +40,35 @@ rule write_stories:
         """
 
 
+rule write_minimal_pairs:
+    """Write the minimal pairs of one shard."""
+    output:
+        "<results>/text/{corpus}/{split}/{shard}.jsonl",
+    log:
+        "<logs>/write_minimal_pairs/{corpus}/{split}/{shard}.log",
+    benchmark:
+        "<benchmarks>/write_minimal_pairs/{corpus}/{split}/{shard}.tsv"
+    wildcard_constraints:
+        corpus=one_of(PLAN.pair_corpora()),
+    conda:
+        "../envs/speech.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        command=PLAN.command("write_minimal_pairs"),
+        code=PLAN.code("write_minimal_pairs"),
+        settings=PLAN.write_minimal_pairs,
+    shell:
+        r"""
+        {params.command} \
+            --settings {params.settings:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
 rule synthesize_stories:
-    """Speak the stories of one shard."""
+    """Speak the stories, or minimal pairs, of one shard."""
     input:
         stories="<results>/text/{corpus}/{split}/{shard}.jsonl",
         model=PLAN.voice_files,
@@ -53,7 +80,7 @@ rule synthesize_stories:
     benchmark:
         "<benchmarks>/synthesize_stories/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of(PLAN.story_corpora()),
+        corpus=one_of(PLAN.story_corpora() + PLAN.pair_corpora()),
     conda:
         "../envs/speech.yaml"
     resources:

@@ -1,8 +1,9 @@
 """Build one part of a benchmark of minimal pairs.
 
 Reads story text (JSONL) and the units of the stories' parts ({id}.prompt, {id}.ending, {id}.wrong_detail), spoken
-apart. Writes the pairs (Parquet with id, phenomenon, cluster, good, bad) and a manifest that counts what was left
-out and why. A story with a part that is missing among the units (set aside as bad audio) is left out.
+apart; for the kinds sblimp and swuggy, minimal pairs and the units of {id}.good and {id}.bad. Writes the pairs
+(Parquet with id, phenomenon, cluster, good, bad) and a manifest that counts what was left out and why. A story or
+pair with a part that is missing among the units (set aside as bad audio) is left out.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from slamflow.settings.evaluation import BuildBenchmark
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--stories", type=Path, nargs="+", required=True, help="story text, JSONL")
+    parser.add_argument("--stories", type=Path, nargs="+", required=True, help="stories or minimal pairs, JSONL")
     parser.add_argument("--units", type=Path, nargs="+", required=True, help="unit shards of the same split")
     parser.add_argument("--output", type=Path, required=True, help="the items, Parquet")
     parser.add_argument("--manifest", type=Path, required=True, help="the manifest, JSON")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(BuildBenchmark, arguments.settings)
-    stories = pairs.read_stories(arguments.stories)
+    stories = pairs.read_stories(arguments.stories, settings.kind)
     items, left_out = pairs.build(settings.kind, stories, pairs.read_spoken(arguments.units), settings.seed)
     pairs.write_items(arguments.output, items)
     files.write_json(

@@ -1,12 +1,13 @@
-"""Speak one shard of a story corpus.
+"""Speak one shard of a corpus of stories or of minimal pairs.
 
-Reads: --stories, JSONL of write_stories; --model, the folder of the engine's model and voices (not for hibari).
+Reads: --stories, JSONL of write_stories or write_minimal_pairs; --model, the folder of the engine's model and voices (not for hibari).
 Writes: --output, a speech shard: Parquet with `id`, `speaker` (the voice), `text`, `audio` (a 16 kHz mono FLAC
 file), `source` (corpus/split/id), `seconds` and `start`; --manifest, JSON with counts, seconds, settings, SHA-256,
 versions, and the stories that were set aside with the reason.
 
 A story of train, text or validation is one utterance. One of dev, test or preference is two or three, told apart by
 their ids: {id}.prompt, {id}.ending and, where the story has one, {id}.wrong_detail; all in one voice.
+A minimal pair is two, {id}.good and {id}.bad, whatever the split; the pairs of a cluster have one voice.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ WHOLE = ("train", "text", "validation")
 
 def main(argv: list[str]) -> None:
     arguments = commands.parser(__doc__)
-    arguments.add_argument("--stories", type=Path, required=True, help="JSONL of write_stories")
+    arguments.add_argument("--stories", type=Path, required=True, help="JSONL of write_stories or write_minimal_pairs")
     arguments.add_argument("--model", type=Path, help="folder of the engine's model and voices (kokoro, piper)")
     arguments.add_argument("--output", type=Path, required=True, help="speech shard to write (Parquet)")
     arguments.add_argument("--manifest", type=Path, required=True, help="manifest to write (JSON)")
@@ -65,7 +66,7 @@ def speak(
     """Yield the rows of a speech shard, story by story; a story that cannot be spoken goes to `set_aside` whole."""
     seed = settings.speech.seed if isinstance(settings.speech, HibariSpeech) else 0
     for story in commands.progress(stories, len(stories), "stories"):
-        voice = hibari.voice_of(story["id"], settings.speech.voices)
+        voice = hibari.voice_of(story.get("cluster", story["id"]), settings.speech.voices)
         rows = []
         try:
             for utterance_id, text in utterances(story, settings.split).items():
@@ -91,11 +92,13 @@ def speak(
 def utterances(story: dict[str, Any], split: str) -> dict[str, str]:
     """What is spoken of a story: text by utterance id. Raises InputError if a key is missing."""
     try:
+        if "good" in story:
+            return {f"{story['id']}.{side}": story[side] for side in ("good", "bad")}
         if split in WHOLE:
             return {story["id"]: story["text"]}
         parts = {part: story[part] for part in ("prompt", "ending", "wrong_detail")}
     except KeyError as error:
-        raise InputError(f"story {story.get('id')}: no key {error}; the file is not one of write_stories") from None
+        raise InputError(f"story {story.get('id')}: no key {error}; write the text again") from None
     return {f"{story['id']}.{part}": text for part, text in parts.items() if text is not None}
 
 

@@ -168,7 +168,7 @@ def test_story_without_a_prompt_names_file_and_record(tmp_path: Path) -> None:
     stories = make_stories(4)
     del stories[1]["prompt"]
     with pytest.raises(InputError, match=r"a\.jsonl, record 2: needs a string 'prompt'"):
-        pairs.read_stories([files_with(tmp_path, stories)])
+        pairs.read_stories([files_with(tmp_path, stories)], "tstorycloze")
 
 
 def files_with(folder: Path, stories: list[dict]) -> Path:
@@ -179,4 +179,4 @@ def files_with(folder: Path, stories: list[dict]) -> Path:
 def test_story_twice(tmp_path: Path) -> None:
     stories = make_stories(2)
     with pytest.raises(InputError, match="test-0001 comes twice"):
-        pairs.read_stories([files_with(tmp_path, [*stories, stories[1]])])
+        pairs.read_stories([files_with(tmp_path, [*stories, stories[1]])], "tstorycloze")

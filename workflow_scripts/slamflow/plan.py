@@ -28,10 +28,12 @@ from slamflow.settings.base import Settings
 from slamflow.settings.corpora import (
     HibariSpeech,
     KokoroSpeech,
+    MinimalPairCorpus,
     PiperSpeech,
     Speech,
     StoryCorpus,
     SynthesizeStories,
+    WriteMinimalPairs,
     WriteStories,
 )
 from slamflow.settings.evaluation import BuildBenchmark
@@ -93,6 +95,8 @@ class Plan:
         for name, corpus in self.recipe.corpora.items():
             if isinstance(corpus, StoryCorpus):
                 problems += self._file_problem(f"corpora.{name}.text.path", corpus.text.path)
+                problems += self._voice_problems(f"corpora.{name}.speech", corpus.speech)
+            elif isinstance(corpus, MinimalPairCorpus):
                 problems += self._voice_problems(f"corpora.{name}.speech", corpus.speech)
             elif isinstance(corpus, LibriSpeech | AudioFolder):
                 problems += self._folder_problems(f"corpora.{name}", corpus)
@@ -287,11 +291,11 @@ class Plan:
 
     def synthesize_stories(self, wildcards: Any) -> str:
         """Settings of one synthesize_stories job."""
-        speech = self._story_corpus(wildcards.corpus).speech
+        speech = self._spoken_corpus(wildcards.corpus).speech
         return _json(SynthesizeStories(speech=speech, corpus=wildcards.corpus, split=wildcards.split))
 
     def story_corpora(self) -> list[str]:
-        """The corpora that are written and spoken here."""
+        """The corpora of stories."""
         return [name for name, corpus in self.recipe.corpora.items() if isinstance(corpus, StoryCorpus)]
 
     def _story_corpus(self, name: str) -> StoryCorpus:
@@ -299,9 +303,32 @@ class Plan:
         assert isinstance(corpus, StoryCorpus)
         return corpus
 
+    def pair_corpora(self) -> list[str]:
+        """The corpora of minimal pairs."""
+        return [name for name, corpus in self.recipe.corpora.items() if isinstance(corpus, MinimalPairCorpus)]
+
+    def _spoken_corpus(self, name: str) -> StoryCorpus | MinimalPairCorpus:
+        corpus = self.recipe.corpora[name]
+        assert isinstance(corpus, StoryCorpus | MinimalPairCorpus)
+        return corpus
+
+    def write_minimal_pairs(self, wildcards: Any) -> str:
+        """Settings of one write_minimal_pairs job."""
+        corpus = self.recipe.corpora[wildcards.corpus]
+        assert isinstance(corpus, MinimalPairCorpus)
+        return _json(
+            WriteMinimalPairs(
+                task=corpus.task,
+                split=wildcards.split,
+                pairs=corpus.splits[wildcards.split].pairs,
+                seed=corpus.seed,
+                shard=wildcards.shard,
+            )
+        )
+
     def voice_files(self, wildcards: Any) -> list[str]:
         """The model of a corpus' speech engine and the voices that it uses; none for hibari, which brings them."""
-        speech = self._story_corpus(wildcards.corpus).speech
+        speech = self._spoken_corpus(wildcards.corpus).speech
         if isinstance(speech, HibariSpeech):
             return []
         root = self._folder_of(speech.model)[0]

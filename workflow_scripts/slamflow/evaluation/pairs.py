@@ -1,4 +1,4 @@
-"""Pairs of a right and a wrong sequence of units, built from stories whose parts were spoken apart."""
+"""Pairs of a right and a wrong sequence of units, from stories whose parts were spoken apart or from minimal pairs."""
 
 from __future__ import annotations
 
@@ -51,12 +51,23 @@ class Spoken:
     units: Units
 
 
-def read_stories(paths: Iterable[Path]) -> list[Story]:
-    """Stories of several JSONL files. Raises InputError without id, prompt or ending, or for an id that comes twice."""
+NEEDED_KEYS: dict[BenchmarkKind, tuple[str, ...]] = {
+    "tstorycloze": ("id", "prompt", "ending"),
+    "sstorycloze": ("id", "prompt", "ending"),
+    "sblimp": ("id", "good", "bad", "cluster", "phenomenon"),
+    "swuggy": ("id", "good", "bad", "cluster"),
+}
+
+
+def read_stories(paths: Iterable[Path], kind: BenchmarkKind) -> list[Story]:
+    """Stories, or minimal pairs, of several JSONL files.
+
+    Raises InputError without a key that a benchmark of this kind needs, or for an id that comes twice.
+    """
     stories: dict[str, Story] = {}
     for path in paths:
         for number, story in enumerate(files.read_jsonl(path), start=1):
-            for key in ("id", "prompt", "ending"):
+            for key in NEEDED_KEYS[kind]:
                 if not isinstance(story.get(key), str):
                     raise InputError(f"{path}, record {number}: needs a string {key!r}")
             if story["id"] in stories:
@@ -156,6 +167,19 @@ def wrong_details(stories: list[Story], spoken: dict[str, Spoken]) -> tuple[list
     return sorted(items), dict(left_out)
 
 
+def spoken_pairs(records: list[Story], spoken: dict[str, Spoken]) -> tuple[list[Item], dict[str, int]]:
+    """Minimal pairs: two whole utterances. Returns the items, sorted by id, and why others were left out."""
+    items = []
+    left_out: Counter[str] = Counter()
+    for record in records:
+        good, bad = (spoken.get(f"{record['id']}.{side}") for side in ("good", "bad"))
+        if good is None or bad is None:
+            left_out["not_spoken"] += 1
+        else:
+            items.append(Item(record["id"], record.get("phenomenon"), record["cluster"], good.units, bad.units))
+    return sorted(items, key=lambda item: item.id), dict(left_out)
+
+
 def build(
     kind: BenchmarkKind, stories: list[Story], spoken: dict[str, Spoken], seed: int
 ) -> tuple[list[Item], dict[str, int]]:
@@ -165,8 +189,10 @@ def build(
     """
     if kind == "tstorycloze":
         items, left_out = other_endings(stories, spoken, seed)
-    else:
+    elif kind == "sstorycloze":
         items, left_out = wrong_details(stories, spoken)
+    else:
+        items, left_out = spoken_pairs(stories, spoken)
     if not items:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in left_out.items()) or "no stories were given"
         raise InputError(f"{kind}: none of {len(stories)} stories can be used ({reasons})")

@@ -104,6 +104,34 @@ class StoryCorpus(Settings):
     """The parts. They are disjoint in (hero, object, event); `dev` and `test` hold a story shape of their own."""
 
 
+PairTask = Literal["sblimp", "swuggy"]
+PairSplitName = Literal["dev", "test"]
+
+
+class PairSplit(Settings):
+    """One part of a corpus of minimal pairs."""
+
+    pairs: Annotated[int, Field(ge=2, multiple_of=2)]
+    """How many pairs. They come by twos, in which what is right in one is wrong in the other."""
+    shards: Annotated[int, Field(ge=1, le=9999)] = 1
+    """In how many shards, each a job of its own."""
+
+
+class MinimalPairCorpus(Settings):
+    """Pairs of a right and a wrong utterance, spoken, in the vocabulary of the grammar's stories."""
+
+    kind: Literal["minimal_pairs"]
+    """Speech made from text, for benchmarks of the kinds `sblimp` and `swuggy`."""
+    task: PairTask
+    """`sblimp`: sentences that differ in one point of grammar; `swuggy`: words and pseudo-words."""
+    seed: int = 0
+    """Seed of the choice among the pairs that there are."""
+    speech: Speech = HibariSpeech()
+    """How they are spoken; the two utterances of a pair in one voice."""
+    splits: dict[PairSplitName, PairSplit]
+    """The parts. They share no sentence and no pseudo-word."""
+
+
 class WriteStories(Settings):
     """Settings of one write_stories job."""
 
@@ -111,6 +139,16 @@ class WriteStories(Settings):
     corpus: str
     split: SplitName
     stories: Annotated[int | None, Field(ge=1)]
+    shard: str
+
+
+class WriteMinimalPairs(Settings):
+    """Settings of one write_minimal_pairs job."""
+
+    task: PairTask
+    split: PairSplitName
+    pairs: Annotated[int, Field(ge=2, multiple_of=2)]
+    seed: int
     shard: str
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from slamflow.settings.base import Settings
 
-BenchmarkKind = Literal["tstorycloze", "sstorycloze"]
+BenchmarkKind = Literal["tstorycloze", "sstorycloze", "sblimp", "swuggy"]
 
 
 class Benchmark(Settings):
@@ -16,15 +16,17 @@ class Benchmark(Settings):
 
     kind: BenchmarkKind
     """`tstorycloze`: the story's ending against the ending of another story in the same voice;
-    `sstorycloze`: against an ending with one wrong detail."""
+    `sstorycloze`: against an ending with one wrong detail; `sblimp`: a sentence against one with a mistake of
+    grammar; `swuggy`: a word against a pseudo-word."""
     corpus: str
-    """The story corpus; its dev and test splits give the two parts."""
+    """The corpus, of stories for the first two kinds and of minimal pairs of this task for the others; its dev and
+    test splits give the two parts."""
     encoder: str
     """The encoder whose units are scored."""
     models: Annotated[list[str], Field(min_length=1)] | None = None
     """The models that are scored; null takes all of that encoder. The trivial ones are always."""
     seed: int = 0
-    """Seed of the pairing."""
+    """Seed of the pairing of stories, for `tstorycloze`."""
 
 
 class BuildBenchmark(Settings):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from slamflow.settings.assets import Asset
 from slamflow.settings.audio import AudioArchive, AudioFolder, HubAudio, LibriSpeech
 from slamflow.settings.base import Settings
-from slamflow.settings.corpora import StoryCorpus
+from slamflow.settings.corpora import MinimalPairCorpus, PairTask, StoryCorpus, StorySplit
 from slamflow.settings.evaluation import Benchmark, Evaluation
 from slamflow.settings.generation import Generation
 from slamflow.settings.packing import Dataset
@@ -42,6 +42,7 @@ def _kind_of_corpus(values: Any) -> str:
 
 Corpus = Annotated[
     Annotated[StoryCorpus, Tag("tag:stories")]
+    | Annotated[MinimalPairCorpus, Tag("tag:minimal_pairs")]
     | Annotated[LibriSpeech, Tag("tag:librispeech")]
     | Annotated[AudioFolder, Tag("tag:folder")]
     | Annotated[AudioArchive, Tag("tag:archive")]
@@ -49,7 +50,7 @@ Corpus = Annotated[
     Discriminator(
         _kind_of_corpus,
         custom_error_type="corpus_kind",
-        custom_error_message="needs kind: stories, librispeech, folder, archive or hub",
+        custom_error_message="needs kind: stories, minimal_pairs, librispeech, folder, archive or hub",
     ),
 ]
 
@@ -113,8 +114,10 @@ class Recipe(Settings):
             elif split not in self.corpora[corpus].splits:
                 splits = ", ".join(f"{corpus}/{name}" for name in self.corpora[corpus].splits)
                 problems.append(f"{where}: no split {reference!r}; there are {splits}")
-            elif spoken and not self.corpora[corpus].splits[split].spoken:  # type: ignore[index]
-                problems.append(f"{where}: {reference} is not spoken")
+            else:
+                settings = self.corpora[corpus].splits[split]  # type: ignore[index]
+                if spoken and isinstance(settings, StorySplit) and not settings.spoken:
+                    problems.append(f"{where}: {reference} is not spoken")
 
         for name, encoder in self.encoders.items():
             if (encoder.fit is None) == (encoder.codebook is None):
@@ -161,7 +164,16 @@ class Recipe(Settings):
                 if self.encoder_of(model) != benchmark.encoder
             ]
             for part in ("dev", "test"):
-                corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/{part}", stories=True)
+                of_pairs = benchmark.kind in get_args(PairTask)
+                corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/{part}", stories=not of_pairs)
+            corpus = self.corpora.get(benchmark.corpus)
+            if of_pairs and corpus is not None:
+                task = corpus.task if isinstance(corpus, MinimalPairCorpus) else None
+                if task != benchmark.kind:
+                    problems.append(
+                        f"benchmarks.{name}.corpus: {benchmark.kind} needs a corpus of kind minimal_pairs and task "
+                        f"{benchmark.kind}; {benchmark.corpus} is of {f'task {task}' if task else f'kind {corpus.kind}'}"
+                    )
         for name, preferences in self.preferences.items():
             if preferences.encoder not in self.encoders:
                 problems.append(f"preferences.{name}.encoder: no encoder {preferences.encoder!r}")

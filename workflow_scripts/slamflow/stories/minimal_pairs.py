@@ -1,0 +1,178 @@
+"""Sentences that differ in one point of grammar, after BLiMP (Warstadt et al., 2020, arXiv:1912.00582) and its spoken
+form sBLIMP (Nguyen et al., 2020, arXiv:2011.11588), in the words and constructions of the grammar's stories.
+
+Pairs come by twos: what is right in the first pair of a group is wrong in the second. So what knows only the words,
+how usual they are and how long they take, is right in one and wrong in the other.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from slamflow.errors import InputError
+from slamflow.sharding import stable_hash
+from slamflow.stories.vocabulary import BOYS, GIRLS, NAMES, OBJECTS, POOLS, USES
+
+__all__ = ["PARTS", "PHENOMENA", "Phenomenon", "write_minimal_pairs"]
+
+PARTS = ("dev", "test")
+PLURALS = ("coins", "apples", "hens", "windows")
+"""What the stories count, or speak of in the plural; their objects are in the singular."""
+TRIES = 2000
+CHOICE = re.compile(r"\[([^|\]]*)\|([^|\]]*)\]")
+
+
+@dataclass(frozen=True)
+class Phenomenon:
+    """One point of grammar. A frame names its slots in braces and, in brackets, the right and the wrong words."""
+
+    name: str
+    frames: tuple[tuple[str, str], ...]
+    """Two frames a group. Neither is a sentence of the stories, but the stories have its construction."""
+    paradigm: tuple[str, ...]
+    """Slots with the words that the mistake is about: pairs that share them, and their frames, make a cluster."""
+
+
+PHENOMENA = (
+    # The pronoun that stands for the hero. In the stories: "loved {his} {colour} {object}", "helped {him}".
+    Phenomenon(
+        "pronoun_gender",
+        (
+            (
+                "{girl} {used} [her|his] {colour} {object} {place}.",
+                "{boy} {used} [his|her] {colour} {object} {place}.",
+            ),
+            (
+                "All {time} {girl} tried, but [she|he] was {feeling}.",
+                "All {time} {boy} tried, but [he|she] was {feeling}.",
+            ),
+            (
+                "Because {girl} was {feeling}, the {friend} helped [her|him].",
+                "Because {boy} was {feeling}, the {friend} helped [him|her].",
+            ),
+            (
+                "{girl} had a {object}, and [she|he] {used} it {place}.",
+                "{boy} had a {object}, and [he|she] {used} it {place}.",
+            ),
+        ),
+        ("girl", "boy"),
+    ),
+    # Subject and object forms. In the stories: "One {weather} day {he} lost it", "saw {him} {place}".
+    Phenomenon(
+        "pronoun_case",
+        (
+            ("One {weather} day [he|him] {used} the {object}.", "The {feeling} {friend} watched [him|he] {place}."),
+            ("One {weather} day [she|her] {used} the {object}.", "The {feeling} {friend} watched [her|she] {place}."),
+            ("So [he|him] {used} the {object} {place}.", "So the {friend} helped [him|he] {place}."),
+            ("So [she|her] {used} the {object} {place}.", "So the {friend} helped [her|she] {place}."),
+        ),
+        ("object", "friend"),
+    ),
+    # The base form after "to" and "could not", the past elsewhere. In the stories: "could not {use} a {object}".
+    Phenomenon(
+        "verb_form",
+        (
+            ("{hero} could not [{use}|{used}] the {object} {place}.", "So {hero} [{used}|{use}] the {object} {place}."),
+            (
+                "{hero} wanted to [{use}|{used}] the {colour} {object}.",
+                "At last {hero} [{used}|{use}] the {colour} {object}.",
+            ),
+            (
+                "The {friend} wished to [{use}|{used}] the {object}.",
+                "One night the {friend} [{used}|{use}] the {object}.",
+            ),
+        ),
+        ("object",),
+    ),
+    # "to" after "wanted" and "wished", none after "could not" and "did not". In the stories: "wanted to {use}".
+    Phenomenon(
+        "infinitive",
+        (
+            (
+                "At first {hero} wanted [to {use}|{use}] the {object} {place}.",
+                "At first {hero} could not [{use}|to {use}] the {object} {place}.",
+            ),
+            (
+                "The {friend} wished [to {use}|{use}] the {colour} {object}.",
+                "The {friend} could not [{use}|to {use}] the {colour} {object}.",
+            ),
+        ),
+        ("object",),
+    ),
+    # "a" before a singular, a number before a plural. In the stories: "had a {object}", "gave {him} {number} coins".
+    Phenomenon(
+        "determiner_noun",
+        (
+            ("{hero} found [a|{number}] {object} {place}.", "{hero} found [{number}|a] {plural} {place}."),
+            ("The {friend} had [a|{number}] {object} {place}.", "The {friend} had [{number}|a] {plural} {place}."),
+        ),
+        ("object", "plural"),
+    ),
+    # The adjective before its noun. In the stories: "had a {colour} {object}". Here both pairs have the same order.
+    Phenomenon(
+        "adjective_order",
+        (
+            (
+                "{hero} found a [{colour} {object}|{object} {colour}] {place}.",
+                "The {friend} saw a [{colour} {object}|{object} {colour}] {place}.",
+            ),
+        ),
+        ("object", "colour"),
+    ),
+)
+
+
+def write_minimal_pairs(seed: int, split: str, count: int) -> list[dict[str, str]]:
+    """The first `count` records of `split`, dev or test.
+
+    Each record has `id`, `split`, `phenomenon`, `good` and `bad` (sentences) and `cluster`. As many of each phenomenon
+    as can be; no sentence is in two groups. Asking for more changes none of the earlier ones. Raises InputError if
+    there are not so many.
+    """
+    groups = [_groups(phenomenon, seed, split) for phenomenon in PHENOMENA]
+    records = itertools.chain.from_iterable(next(groups[index % len(groups)]) for index in itertools.count())
+    return [
+        {"id": f"{split}-{index:06d}", "split": split, **record}
+        for index, record in enumerate(itertools.islice(records, count))
+    ]
+
+
+def _groups(phenomenon: Phenomenon, seed: int, split: str) -> Iterator[list[dict[str, str]]]:
+    """Groups of two pairs for one part. Both parts are made together, so that they share no sentence."""
+    rng = random.Random(stable_hash(f"{seed} {phenomenon.name}"))
+    seen: set[str] = set()
+    for index in itertools.count():
+        for _ in range(TRIES):
+            group = _group(phenomenon, rng)
+            sentences = {record[side] for record in group for side in ("good", "bad")}
+            if not sentences & seen:
+                break
+        else:
+            raise InputError(f"{phenomenon.name}: there are no more than {index} groups of pairs; ask for fewer")
+        seen |= sentences
+        if PARTS[index % len(PARTS)] == split:
+            yield group
+
+
+def _group(phenomenon: Phenomenon, rng: random.Random) -> list[dict[str, str]]:
+    number = rng.randrange(len(phenomenon.frames))
+    slots = {name: rng.choice(pool) for name, pool in POOLS.items()}
+    slots["hero"] = rng.choice(NAMES)
+    slots["object"] = rng.choice(OBJECTS)
+    slots["use"], slots["used"] = USES[slots["object"]]
+    slots["girl"], slots["boy"] = rng.choice(list(zip(GIRLS, BOYS, strict=False)))
+    slots["plural"] = rng.choice(PLURALS)
+    cluster = " ".join((phenomenon.name, str(number), *(slots[name] for name in phenomenon.paradigm)))
+    return [
+        {
+            "phenomenon": phenomenon.name,
+            "good": CHOICE.sub(r"\1", frame).format_map(slots),
+            "bad": CHOICE.sub(r"\2", frame).format_map(slots),
+            "cluster": cluster,
+        }
+        for frame in phenomenon.frames[number]
+    ]
