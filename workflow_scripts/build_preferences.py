@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="the manifest, JSON")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(BuildPreferences, arguments.settings)
-    stories = read_stories(arguments.stories)
+    stories = read_stories(arguments.stories, "sstorycloze")
     pairs, left_out = preferences.build(settings, stories, read_spoken(arguments.units))
     preferences.write_pairs(arguments.output, pairs)
     files.write_json(

@@ -170,9 +170,10 @@ class Recipe(Settings):
             if of_pairs and corpus is not None:
                 task = corpus.task if isinstance(corpus, MinimalPairCorpus) else None
                 if task != benchmark.kind:
+                    found = f"task {task}" if task else f"kind {corpus.kind}"
                     problems.append(
                         f"benchmarks.{name}.corpus: {benchmark.kind} needs a corpus of kind minimal_pairs and task "
-                        f"{benchmark.kind}; {benchmark.corpus} is of {f'task {task}' if task else f'kind {corpus.kind}'}"
+                        f"{benchmark.kind}; {benchmark.corpus} is of {found}"
                     )
         for name, preferences in self.preferences.items():
             if preferences.encoder not in self.encoders:

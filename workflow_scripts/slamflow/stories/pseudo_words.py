@@ -151,7 +151,7 @@ def swaps(words: Iterable[str], pronunciation: Pronunciation) -> list[Swap]:
     Pseudo-words are spelled with the letters of the words. Taken are those that the engine reads as the sounds of the
     words' parts, with the stress on the same syllable, and that are no English word by spelling or sound.
     """
-    result = {}
+    result: dict[tuple[str, str, tuple[str, str]], Swap] = {}
     for one, other in itertools.combinations(words, 2):
         wanted = _exchanged_sounds(one, other, pronunciation)
         if not wanted:
@@ -167,7 +167,7 @@ def swaps(words: Iterable[str], pronunciation: Pronunciation) -> list[Swap]:
 
 def _exchanged_sounds(one: str, other: str, pronunciation: Pronunciation) -> set[tuple[str, str]]:
     """What the pseudo-words of two words may sound like, with their stresses."""
-    result = set()
+    result: set[tuple[str, str]] = set()
     first, second = pronunciation.read(one), pronunciation.read(other)
     if _syllables(first) != _syllables(second):
         return result
