@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 import describe_settings
 from slamflow.errors import InputError
@@ -39,6 +40,16 @@ def refusal(config: dict[str, Any]) -> str:
 
 def test_the_pocket_recipe_is_accepted() -> None:
     assert load_recipe(POCKET, [str(ROOT / "config.yaml")]).recipe == "pocket"
+
+
+@pytest.mark.parametrize("path", sorted(set(ROOT.glob("recipes/*.yaml")) - {ROOT / "recipes/assets.yaml"}))
+def test_shipped_recipes_are_accepted(path: Path) -> None:
+    config = load_yaml(path)
+    if "recipe" not in config:
+        laid_over = copy.deepcopy(POCKET)
+        update_config(laid_over, config)
+        config = laid_over
+    Plan(load_recipe(config, []), load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
 
 
 @pytest.mark.parametrize(
