@@ -1,6 +1,7 @@
 """Speak one shard of a corpus of stories or of minimal pairs.
 
-Reads: --stories, JSONL of write_stories or write_minimal_pairs; --model, the folder of the engine's model and voices (not for hibari).
+Reads: --stories, JSONL of write_stories or write_minimal_pairs; --model, the folder of the engine's model and voices
+(not for hibari).
 Writes: --output, a speech shard: Parquet with `id`, `speaker` (the voice), `text`, `audio` (a 16 kHz mono FLAC
 file), `source` (corpus/split/id), `seconds` and `start`; --manifest, JSON with counts, seconds, settings, SHA-256,
 versions, and the stories that were set aside with the reason.

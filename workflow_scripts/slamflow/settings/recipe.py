@@ -167,7 +167,7 @@ class Recipe(Settings):
                 if task != benchmark.kind:
                     problems.append(
                         f"benchmarks.{name}.corpus: {benchmark.kind} needs a corpus of kind minimal_pairs and task "
-                        f"{benchmark.kind}; {benchmark.corpus} is of {f'task {task}' if task else f'kind {corpus.kind}'}"
+                        f"{benchmark.kind}; {benchmark.corpus} is of {f'task {task}' if task else corpus.kind}"
                     )
         for name, preferences in self.preferences.items():
             if preferences.encoder not in self.encoders:
