@@ -36,7 +36,9 @@ rule pretrain:
     params:
         command=PLAN.torchrun("pretrain"),
         code=PLAN.code("pretrain"),
-        settings=PLAN.model_settings,
+        # How often it is saved and watched is no reason to train again.
+        experiment=PLAN.model_experiment,
+        settings=lambda wildcards, output: PLAN.model_settings(wildcards),
         vocabulary=lambda wildcards: PLAN.vocabulary(
             RECIPE.models[wildcards.model].data
         ),
@@ -121,7 +123,9 @@ rule dpo:
     params:
         command=PLAN.torchrun("dpo"),
         code=PLAN.code("dpo"),
-        settings=PLAN.model_settings,
+        # How often it is saved and watched is no reason to train again.
+        experiment=PLAN.model_experiment,
+        settings=lambda wildcards, output: PLAN.model_settings(wildcards),
         parent=lambda wildcards, input: Path(input.parent[0]).parent,
         folder=subpath(output.config, parent=True),
         state=state_folder,

@@ -80,6 +80,11 @@ def test_a_stricter_filter_of_pairs_reruns_dpo_and_no_speech(checkout: Checkout)
     }
 
 
+def test_how_a_training_is_watched_reruns_no_training(checkout: Checkout) -> None:
+    checkout.edit_recipe(training={"save_every": 7, "validate_every": 7, "wandb_project": "mine"})
+    assert checkout.due() == {"summarize": 1}
+
+
 def test_a_text_models_change_reaches_the_warm_model(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"story_text": {"seed": 5}})
     assert checkout.due() == {

@@ -1,11 +1,17 @@
-"""The pins of envs/ are those of requirements.txt."""
+"""The pins of envs/ are those of requirements.txt, and what the rules need."""
 
 from __future__ import annotations
 
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import yaml
+
+from slamflow.code_digest import code_digest
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = {line.strip() for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line}
@@ -38,3 +44,29 @@ def test_rules_name_environments_that_exist() -> None:
     }
     assert named <= {path.name for path in ENVIRONMENTS}
     assert named
+
+
+def imported(path: Path) -> set[str]:
+    """The packages that a file imports as it is imported itself."""
+    statements = ast.parse(path.read_text()).body
+    names = [alias.name for node in statements if isinstance(node, ast.Import) for alias in node.names]
+    names += [str(node.module) for node in statements if isinstance(node, ast.ImportFrom)]
+    return {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"slamflow"}
+
+
+RULES = re.findall(
+    r"^rule (\w+):.*?envs/(\w+)\.yaml",
+    "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")),
+    re.S | re.M,
+)
+
+
+@pytest.mark.parametrize(("rule", "environment"), RULES)
+def test_an_environment_has_what_its_commands_import(rule: str, environment: str) -> None:
+    scripts = ROOT / "workflow_scripts"
+    reached = [part.rsplit(":", 1)[0] for part in code_digest(scripts / f"{rule}.py").split()]
+    packages = set().union(*(imported(scripts / file) for file in reached))
+    named = {pin.split("==")[0].lower() for pin in pins(ROOT / "envs" / f"{environment}.yaml")}
+    distributions = packages_distributions()
+    missing = {package for package in packages if not named & {name.lower() for name in distributions[package]}}
+    assert not missing

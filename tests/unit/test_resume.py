@@ -131,15 +131,17 @@ def test_a_changed_training_starts_afresh(
     assert len(files.read_jsonl(tmp_path / "model" / "metrics.jsonl")) == (8 if "tokens" in changes else 12)
 
 
-def test_how_often_it_saves_is_no_change(
+def test_how_often_it_saves_and_validates_is_no_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    unbroken = run(tmp_path, "unbroken")
     caplog.set_level(logging.INFO)
     stop_at(monkeypatch, 10, power_cut)
     with pytest.raises(PowerCutError):
         run(tmp_path, "model")
-    run(tmp_path, "model", save_every=3)
+    result = run(tmp_path, "model", save_every=3, validate_every=5)
     assert "going on after step 8" in caplog.text
+    assert_equal(result, unbroken)
 
 
 def test_saves_that_were_cut_short_are_left_aside(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
@@ -284,6 +285,22 @@ def test_one_story_more_in_a_file_changes_one_shard(tmp_path):
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("Ann lost a hat.", "Ann lost a cap."), encoding="utf-8")
     assert 1 <= sum(after[key] != value for key, value in digests().items()) <= 2
+
+
+def test_a_file_is_read_once_for_all_its_shards(tmp_path, monkeypatch):
+    path = write_file(tmp_path / "stories.txt", sample(20_000))
+    reads = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: reads.append(self) or read_bytes(self))
+    given = [settings(shard=shard, source="file") for shard in shard_names(20)]
+    digests = [sources.items_digest(each, path) for each in given]
+    assert len(set(digests)) == 20
+    assert reads == [path]
+    assert digests[7] == hashlib.sha256("\n".join(sources.item_ids(given[7], path)).encode()).hexdigest()
+    write_file(path, sample(19_999))
+    reads.clear()
+    assert sum(sources.items_digest(each, path) != digest for each, digest in zip(given, digests, strict=True)) == 1
+    assert reads == [path]
 
 
 def test_one_story_more_of_the_grammar_changes_one_shard():

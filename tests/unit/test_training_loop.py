@@ -90,6 +90,10 @@ def test_a_floor_above_the_peak_is_refused() -> None:
 # A whole small training
 
 
+def test_validation_leaves_no_trace_in_the_weights(tmp_path: Path) -> None:
+    assert_close(run(tmp_path, "often", validate_every=1), run(tmp_path, "seldom", validate_every=100), atol=0)
+
+
 def test_a_training_learns_and_says_what_it_did(tmp_path: Path) -> None:
     weights = run(tmp_path, tokens=40 * 4 * CONTEXT - 5, validate_every=15)
     folder = tmp_path / "model"

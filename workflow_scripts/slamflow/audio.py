@@ -42,8 +42,8 @@ def decode(data: bytes, max_seconds: float | None = None) -> np.ndarray:
         try:
             samples = file.read(dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError, MemoryError) as error:
-            raise AudioError(f"truncated or damaged: {_reason(error)}") from None
-        if len(samples) != file.frames or _is_cut_short(file.extra_info):
+            raise AudioError(f"truncated or damaged: {decoder_reason(error)}") from None
+        if len(samples) != file.frames or is_cut_short(file.extra_info):
             raise AudioError(f"truncated: only {len(samples)} samples could be read")
         rate = file.samplerate
     wave = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
@@ -62,16 +62,16 @@ def _open(data: bytes) -> soundfile.SoundFile:
     try:
         return soundfile.SoundFile(io.BytesIO(data))
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(f"unreadable: {_reason(error)}") from None
+        raise AudioError(f"unreadable: {decoder_reason(error)}") from None
 
 
-def _reason(error: BaseException) -> str:
+def decoder_reason(error: BaseException) -> str:
     """libsndfile's own words, without the address of our buffer, which differs from run to run."""
     text = str(getattr(error, "error_string", None) or error)
     return re.sub(r"^Error\s*:\s*", "", text).strip().rstrip(".") or type(error).__name__
 
 
-def _is_cut_short(log: str) -> bool:
+def is_cut_short(log: str) -> bool:
     """Whether libsndfile's log of the header says that data is missing, which it forgives for WAV and Ogg."""
     size = re.search(r"^data\s*:\s*(\d+)\s*\(should be (\d+)\)", log, re.MULTILINE)
     if size:

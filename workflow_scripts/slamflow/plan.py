@@ -42,7 +42,7 @@ from slamflow.settings.packing import PackTokens
 from slamflow.settings.preferences import BuildPreferences
 from slamflow.settings.recipe import BASELINE_CONTINUATIONS, RESERVED_MODELS, Recipe
 from slamflow.settings.report import RenderReport, UsedAsset, asset_uses
-from slamflow.settings.training import Model, Preference
+from slamflow.settings.training import OBSERVATION, Model, Preference
 from slamflow.settings.units import ExtractUnits
 from slamflow.settings.vocoder import ScoreVocoder, TrainVocoder
 from slamflow.sharding import shard_names
@@ -456,6 +456,10 @@ class Plan:
     def model_settings(self, wildcards: Any) -> str:
         """Settings of one pretrain or dpo job."""
         return _json(self.recipe.models[wildcards.model])
+
+    def model_experiment(self, wildcards: Any) -> str:
+        """Those settings of a pretrain or dpo job that are a reason to train again."""
+        return self.recipe.models[wildcards.model].model_dump_json(exclude=set(OBSERVATION))
 
     def train_rows(self, wildcards: Any) -> list[str]:
         """The rows that a model is trained on."""

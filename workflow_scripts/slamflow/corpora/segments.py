@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from slamflow.audio import AudioError, _is_cut_short, _reason
+from slamflow.audio import AudioError, decoder_reason, is_cut_short
 
 FRAME_S = 0.01
 """Resolution of the energy."""
@@ -59,7 +59,7 @@ def pieces(file: BinaryIO, max_seconds: float) -> Iterator[Piece]:
             for _ in _blocks(audio):
                 pass
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(f"unreadable: {_reason(error)}") from None
+        raise AudioError(f"unreadable: {decoder_reason(error)}") from None
     file.seek(0)
     yield Piece(file.read(), 0.0, seconds, whole=True)
 
@@ -75,14 +75,14 @@ def _blocks(audio: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
         try:
             block = audio.read(size, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise AudioError(f"truncated or damaged: {_reason(error)}{_where(read, audio)}") from None
+            raise AudioError(f"truncated or damaged: {decoder_reason(error)}{_where(read, audio)}") from None
         if not np.isfinite(block).all():
             raise AudioError("NaN or infinite samples")
         read += len(block)
         if len(block) < size and read < audio.frames:
             raise AudioError(f"truncated{_where(read, audio)}")
         yield block
-    if _is_cut_short(audio.extra_info):
+    if is_cut_short(audio.extra_info):
         raise AudioError(f"truncated{_where(read, audio)}")
 
 

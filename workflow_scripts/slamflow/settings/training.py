@@ -8,6 +8,10 @@ from pydantic import Field, model_validator
 
 from slamflow.settings.base import Settings
 
+OBSERVATION = frozenset({"validate_every", "save_every", "wandb_project"})
+"""Keys that say how a training is watched and saved. The model does not depend on them, so they are no reason to train
+again; a new value holds from the next training on."""
+
 
 class Optimizer(Settings):
     """What pre-training and preference training have in common."""
@@ -29,13 +33,13 @@ class Optimizer(Settings):
     precision: Literal["bf16", "fp32"] = "bf16"
     """Arithmetic; the weights and the optimiser's state are kept in fp32 either way."""
     validate_every: Annotated[int, Field(ge=1)] = 100
-    """Steps between two validation losses; the last step has one always."""
+    """Steps between two validation losses; the last step has one always. A new value trains nothing again."""
     save_every: Annotated[int, Field(ge=1)] = 100
-    """Steps between two saves of the training state."""
+    """Steps between two saves of the training state. A new value trains nothing again."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of new weights and of the order of the rows."""
     wandb_project: str | None = None
-    """Log to this Weights & Biases project as well (needs WANDB_API_KEY)."""
+    """Log to this Weights & Biases project as well (needs WANDB_API_KEY). A new value trains nothing again."""
 
     @model_validator(mode="after")
     def floor_is_below_peak(self) -> Optimizer:

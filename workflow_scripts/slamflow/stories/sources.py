@@ -6,7 +6,9 @@ one story more in a file concerns one shard.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from slamflow.errors import InputError
 from slamflow.settings.corpora import WriteStories
-from slamflow.sharding import parse_shard, shard_of
+from slamflow.sharding import parse_shard, shard_names, shard_of
 
 SEPARATORS = {
     "<|endoftext|>": re.compile(rb"<\|endoftext\|>"),
@@ -53,19 +55,37 @@ def item_ids(settings: WriteStories, source: Path | None) -> list[str]:
     `source` is the file of a corpus with text source `file`, else None. Raises InputError for a file that cannot be
     read, or if a grammar is not told how many stories to write.
     """
+    return [item for item in split_ids(settings, source) if in_shard(item, settings)]
+
+
+def split_ids(settings: WriteStories, source: Path | None) -> Iterator[str]:
+    """Ids of the stories in all shards of the split; see `item_ids`."""
     if settings.text.source == "grammar":
         if settings.stories is None:
             raise InputError(f"corpora.{settings.corpus}.splits.{settings.split}.stories: a grammar needs a number")
-        return [
-            item for index in range(settings.stories) if in_shard(item := f"{settings.split}-{index:06d}", settings)
-        ]
-    found = read_file(settings, source)
-    return [f"{settings.split}-{key}" for key in found.stories if in_shard(f"{settings.split}-{key}", settings)]
+        return (f"{settings.split}-{index:06d}" for index in range(settings.stories))
+    return (f"{settings.split}-{key}" for key in read_file(settings, source).stories)
 
 
 def items_digest(settings: WriteStories, source: Path | None) -> str:
-    """Hex digest of the stories in this shard: their ids, which for a file are hashes of their content."""
-    return hashlib.sha256("\n".join(item_ids(settings, source)).encode()).hexdigest()
+    """Hex digest of the stories in this shard: their ids, which for a file are hashes of their content.
+
+    The file is read once for all shards of a split, and again when it has changed.
+    """
+    index, count = parse_shard(settings.shard)
+    found = source.stat() if source and source.is_file() else None
+    version = (found.st_mtime_ns, found.st_size) if found else None
+    return _shard_digests(settings.model_dump_json(exclude={"shard"}), count, source, version)[index]
+
+
+@functools.cache
+def _shard_digests(split: str, count: int, source: Path | None, _version: tuple[int, int] | None) -> list[str]:
+    """The `items_digest` of each shard of a split, whose settings are given as JSON without the shard."""
+    settings = WriteStories.model_validate({**json.loads(split), "shard": shard_names(count)[0]})
+    shards: list[list[str]] = [[] for _ in range(count)]
+    for item in split_ids(settings, source):
+        shards[shard_of(item, count)].append(item)
+    return [hashlib.sha256("\n".join(items).encode()).hexdigest() for items in shards]
 
 
 def in_shard(item_id: str, settings: WriteStories) -> bool:

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from slamflow import files
 from slamflow.errors import InputError
 from slamflow.packing import BOS, EOS, FIRST_UNIT, PAD, PADDING_DOCUMENT
-from slamflow.settings.training import Preference
+from slamflow.settings.training import OBSERVATION, Preference
 from slamflow.training import state
 from slamflow.training.attention import ROUND_TO, Attention, fastest_attention, model_inputs, use_attention
 from slamflow.training.devices import Machine, Ranks
@@ -36,7 +36,7 @@ from slamflow.training.rows import Batch, Ints, Order, share
 log = logging.getLogger("slamflow")
 Mask = npt.NDArray[np.bool_]
 COLUMNS = ("prompt", "chosen", "rejected")
-NO_INFLUENCE = frozenset({"init", "pairs", "save_every", "wandb_project"})
+NO_INFLUENCE = OBSERVATION | {"init", "pairs"}
 
 
 @dataclass(frozen=True)

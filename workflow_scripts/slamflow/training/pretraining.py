@@ -14,7 +14,7 @@ from torch import Tensor
 
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.settings.training import Model, Optimization
+from slamflow.settings.training import OBSERVATION, Model, Optimization
 from slamflow.training import state
 from slamflow.training.attention import Attention, fastest_attention, model_inputs, use_attention
 from slamflow.training.devices import Machine, Ranks
@@ -23,7 +23,7 @@ from slamflow.training.loop import train
 from slamflow.training.model import build_model, parent_digest
 from slamflow.training.rows import Batch, Ints, Order, Rows, share
 
-NO_INFLUENCE = frozenset({"init", "data", "save_every", "wandb_project"})
+NO_INFLUENCE = OBSERVATION | {"init", "data"}
 """Settings that leave the weights as they are (what init and data name is in the fingerprint by its content)."""
 
 
