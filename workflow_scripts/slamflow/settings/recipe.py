@@ -157,6 +157,9 @@ class Recipe(Settings):
                 problems.append(f"benchmarks.{name}.encoder: no encoder {benchmark.encoder!r}")
             for part in ("dev", "test"):
                 corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/{part}", stories=True)
+        for corpus in self.evaluation.voices:
+            if corpus not in self.corpora:
+                problems.append(f"evaluation.voices: no corpus {corpus!r}; corpora has {', '.join(self.corpora)}")
         for name, preferences in self.preferences.items():
             if preferences.encoder not in self.encoders:
                 problems.append(f"preferences.{name}.encoder: no encoder {preferences.encoder!r}")
