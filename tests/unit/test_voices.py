@@ -82,7 +82,7 @@ def test_the_interval_covers_the_mean_of_many_speakers(tmp_path: Path) -> None:
         for speaker in range(20):
             own = draw.randrange(8)
             common = list(range(10 - own)) + [100 + speaker] * own
-            rows += [(str(speaker), "x", common), (str(speaker), "y", [50 + own])]
+            rows += [(str(speaker), "x", common), (str(speaker), f"y {speaker}", [50 + own])]
         low, high = compare_voices([shard(tmp_path / "1", rows)])["same_text"]["ci95"]
         # The expected maximum of two draws from 0..7, over ten.
         covered += low <= sum(max(a, b) for a in range(8) for b in range(8)) / 64 / 10 <= high
