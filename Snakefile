@@ -37,6 +37,7 @@ rule all:
         PLAN.vocoder_scores(),
         PLAN.continuations(),
         PLAN.generation_scores(),
+        PLAN.voice_distances(),
         f"<results>/summary/{RECIPE.recipe}.json",
         f"<results>/report/{RECIPE.recipe}.html",
 

@@ -13,6 +13,7 @@ rule summarize:
         training=PLAN.all_models("training.json"),
         units=PLAN.all_units(".json"),
         codebooks=PLAN.codebook_manifests(),
+        voices=PLAN.voice_distances(),
         vocoders=PLAN.vocoder_scores(),
         generation=PLAN.generation_scores(),
     output:
@@ -39,6 +40,7 @@ rule summarize:
             --training {input.training:q} \
             --unit-manifests {input.units:q} \
             --codebooks {input.codebooks:q} \
+            --voices {input.voices:q} \
             --vocoders {input.vocoders:q} \
             --generation {input.generation:q} \
             --job-costs {params.job_costs:q} \

@@ -4,6 +4,7 @@
 # out: <results>/units/{encoder}/codebook.safetensors
 #      <results>/units/{encoder}/{corpus}/{split}/{shard}.parquet             deduplicated units and durations
 #      <results>/units/{encoder}/{corpus}/{split}/{shard}.quarantine.jsonl    what could not be encoded, and why
+#      <results>/units/{encoder}/{corpus}/voices.json                         distances between voices
 
 
 rule fit_units:
@@ -78,5 +79,33 @@ rule extract_units:
             --manifest {output.manifest:q} \
             --quarantine {output.quarantine:q} \
             --workers {threads} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule compare_voices:
+    """Measure how far the same sentence is apart in different voices."""
+    input:
+        PLAN.compared_units,
+    output:
+        "<results>/units/{encoder}/{corpus}/voices.json",
+    log:
+        "<logs>/compare_voices/{encoder}/{corpus}.log",
+    benchmark:
+        "<benchmarks>/compare_voices/{encoder}/{corpus}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        command=PLAN.command("compare_voices"),
+        code=PLAN.code("compare_voices"),
+        settings=PLAN.compare_voices,
+    shell:
+        r"""
+        {params.command} \
+            --settings {params.settings:q} \
+            --units {input:q} \
+            --output {output:q} \
             2>&1 | tee {log:q}
         """

@@ -1,8 +1,8 @@
 """Gather everything that one wants to know of a run.
 
-Reads scores with their pairs, the models' training.json, the manifests of units and codebooks, the scores of vocoders
-and continuations, and Snakemake's benchmark files ({rule}/{job}.tsv under the folder of job costs). Writes
-results/summary/<recipe>.json; print_summary shows it. The settings are the whole recipe.
+Reads scores with their pairs, the models' training.json, the manifests of units and codebooks, the distances between
+voices, the scores of vocoders and continuations, and Snakemake's benchmark files ({rule}/{job}.tsv under the folder of
+job costs). Writes results/summary/<recipe>.json; print_summary shows it. The settings are the whole recipe.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--training", type=Path, nargs="*", default=[], help="the models' training.json")
     parser.add_argument("--unit-manifests", type=Path, nargs="*", default=[], help="manifests of unit shards")
     parser.add_argument("--codebooks", type=Path, nargs="*", default=[], help="manifests of codebooks")
+    parser.add_argument("--voices", type=Path, nargs="*", default=[], help="distances between voices, JSON")
     parser.add_argument("--vocoders", type=Path, nargs="*", default=[], help="scores of vocoders, JSON")
     parser.add_argument("--generation", type=Path, nargs="*", default=[], help="scores of continuations, JSON")
     parser.add_argument("--job-costs", type=Path, help="folder with Snakemake's benchmark files, inside the results")
@@ -35,6 +36,7 @@ def main(argv: list[str]) -> None:
         arguments.training,
         arguments.unit_manifests,
         arguments.codebooks,
+        arguments.voices,
         arguments.vocoders,
         arguments.generation,
         arguments.job_costs,

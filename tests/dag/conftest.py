@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "recipes", "workflow_scripts")
+COPIED = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "recipes", "workflow_scripts", "examples")
 TARGETS = ("all", "units", "rows", "models", "scores", "vocoders", "continuations")
 SMALL = {
     "corpora": {

@@ -27,6 +27,27 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         ("training: {learning_rate: 1e-4}", ["training.learning_rate: '1e-4' is text in YAML"]),
         ("corpora: {stories: {splits: {train: {shards: -1}}}}", ["corpora.stories.splits.train.shards"]),
         ("datasets: {speech: {train: [nowhere/train]}}", ["no corpus 'nowhere'"]),
+        (
+            "corpora: {mine: {kind: folder, path: nowhere, splits: {train: {}}}}",
+            ["corpora.mine.path: nowhere: no such folder"],
+        ),
+        ("corpora: {mine: {kind: folder, path: ., splits: {train: {}}}}", ["corpora.mine.path: .: no audio"]),
+        (
+            "corpora: {mine: {kind: librispeech, path: examples, splits: {train: {folders: [speach]}}}}",
+            ["corpora.mine.splits.train.folders: examples has no folder speach"],
+        ),
+        (
+            "corpora: {mine: {kind: archive, splits: {train: {archives: [x.tar]}, dev: {archives: [asset:ls/y.tar]}}}}",
+            ["splits.train.archives: x.tar: no such file", "asset:ls/y.tar: no such file among the assets"],
+        ),
+        (
+            "corpora: {stories: {speech: {engine: kokoro, voices: [af_heart, xx_me]}}}",
+            ["corpora.stories.speech.voices: kokoro has no xx_me.bin"],
+        ),
+        (
+            "corpora: {stories: {speech: {engine: piper, voices: [joe], model: nowhere}}}",
+            ["corpora.stories.speech.model: 'nowhere' is neither an asset", "nor a folder"],
+        ),
         ("corpora: {stories: {text: {source: file, path: nowhere.txt}}}", ["nowhere.txt", "no such file"]),
     ],
 )

@@ -28,7 +28,7 @@ def test_a_changed_learning_rate(checkout: Checkout) -> None:
 def test_an_edited_file(checkout: Checkout) -> None:
     checkout.edit_code("workflow_scripts/slamflow/packing.py", "from __future__ import annotations", "EDITED = True")
     first = why(checkout)[0]
-    assert first.startswith("pack_tokens (4 jobs): code of slamflow/packing.py")
+    assert first.startswith("pack_tokens (5 jobs): code of slamflow/packing.py")
 
 
 def test_a_deleted_file(checkout: Checkout) -> None:

@@ -27,6 +27,7 @@ TINY = {
         },
         "sblimp": {"splits": {"dev": {"pairs": 10}, "test": {"pairs": 10}}},
         "swuggy": {"splits": {"dev": {"pairs": 10}, "test": {"pairs": 10}}},
+        "examples": {"splits": {"validation": {"per_cent": [0, 20]}}},
     },
     "encoders": {"whisper": {"clusters": 40}},
     "training": {"validate_every": 5, "save_every": 5},
@@ -74,6 +75,9 @@ def test_the_summary_has_everything(finished: Path) -> None:
         0 < row["n"] <= 10 and row["ci95"][0] <= row["accuracy"] <= row["ci95"][1] for row in summary["benchmarks"]
     )
     assert summary["units"]["frame_rate_hz"] == 25
+    voices = json.loads((finished / "results/units/whisper/examples/voices.json").read_text())
+    assert voices["same_text"]["n"] > 0
+    assert 0 < voices["ratio"]["value"] < 1
     assert {"extract_units", "pretrain", "synthesize_stories"} <= {row["rule"] for row in summary["stages"]}
     shown = subprocess.run(
         [

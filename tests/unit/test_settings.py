@@ -90,6 +90,25 @@ def test_shipped_recipes_are_accepted(path: Path) -> None:
         ("models.5gram", POCKET["models"]["cold"], ["models.5gram", "baseline"]),
         ("models.story_text.init", "story_text", ["models.story_text"]),
         ("encoders.whisper.fit", None, ["encoders.whisper", "either fit or codebook"]),
+        ("corpora.mine", {"kind": "mp3s"}, ["corpora.mine", "stories, librispeech, folder, archive or hub"]),
+        ("corpora.examples.splits.validation.shards", 0, ["corpora.examples.splits.validation.shards"]),
+        ("corpora.examples.text", {}, ["corpora.examples.text", "unknown key"]),
+        (
+            "datasets.story_text.train",
+            ["examples/validation"],
+            ["datasets.story_text", "examples is of kind librispeech"],
+        ),
+        (
+            "benchmarks.tstorycloze.corpus",
+            "examples",
+            ["benchmarks.tstorycloze.corpus", "only a corpus of kind stories"],
+        ),
+        ("evaluation.voices", ["exampels"], ["evaluation.voices", "no corpus 'exampels'", "examples"]),
+        ("corpora.stories.speech.engine", "espeak", ["corpora.stories.speech", "hibari, kokoro or piper"]),
+        ("corpora.stories.speech", {"engine": "kokoro", "voices": {"a": 1.0}}, ["speech.voices", "list"]),
+        ("corpora.stories.speech", {"engine": "kokoro", "voices": ["a"], "seed": 1}, ["speech.seed", "unknown key"]),
+        ("corpora.stories.speech", {"engine": "piper", "voices": ["a"]}, ["speech.model", "required"]),
+        ("corpora.stories.speech", {"voices": ["a"]}, ["speech.voices", "dictionary"]),
     ],
 )
 def test_refused(key: str, value: Any, words: list[str]) -> None:

@@ -125,7 +125,9 @@ def test_keys_are_those_of_the_contract(results: Path, monkeypatch: pytest.Monke
 
 
 def test_units_training_and_scores(results: Path) -> None:
-    value = run(results)
+    distances = {"encoder": "mel", "corpus": "examples", "same_text": {"n": 1, "mean": 0.5, "ci95": None}}
+    files.write_json(results / "units/mel/examples/voices.json", distances)
+    value = run(results, "--voices", f"{results}/units/mel/examples/voices.json")
     assert value["units"] == {
         "encoder": "mel",
         "frame_rate_hz": 25.0,
@@ -134,6 +136,7 @@ def test_units_training_and_scores(results: Path) -> None:
         "hours": 1.0,
         "utterances": 20,
         "quarantined": 2,
+        "voices": [distances],
     }
     assert [model["model"] for model in value["training"]] == ["cold", "warm"]
     assert value["training"][1]["init"] == "cold"

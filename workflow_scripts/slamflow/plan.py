@@ -36,7 +36,7 @@ from slamflow.settings.corpora import (
     WriteMinimalPairs,
     WriteStories,
 )
-from slamflow.settings.evaluation import BuildBenchmark
+from slamflow.settings.evaluation import BuildBenchmark, CompareVoices
 from slamflow.settings.generation import ContinueSpeech, Generation
 from slamflow.settings.packing import PackTokens
 from slamflow.settings.preferences import BuildPreferences
@@ -412,6 +412,25 @@ class Plan:
         encoder = self.recipe.encoders[wildcards.encoder].model_copy(update={"fit": None, "codebook": None})
         return _json(ExtractUnits(encoder=encoder, corpus=wildcards.corpus, split=wildcards.split))
 
+    def voice_distances(self) -> list[str]:
+        """How far voices are apart, for each corpus in `evaluation.voices` and each encoder in use."""
+        encoders = dict(self.used_units())
+        return [
+            f"<results>/units/{encoder}/{corpus}/voices.json"
+            for corpus in self.recipe.evaluation.voices
+            for encoder in encoders
+        ]
+
+    def compared_units(self, wildcards: Any) -> list[str]:
+        """The unit shards of all spoken parts of a corpus."""
+        splits = self.recipe.corpora[wildcards.corpus].splits
+        references = [f"{wildcards.corpus}/{name}" for name, split in splits.items() if split.spoken]
+        return self.units(wildcards.encoder, references)
+
+    def compare_voices(self, wildcards: Any) -> str:
+        """Settings of one compare_voices job."""
+        return _json(CompareVoices(encoder=wildcards.encoder, corpus=wildcards.corpus))
+
     def vocabulary(self, dataset: str) -> int:
         """Number of tokens of a dataset: its units or bytes, and the special tokens."""
         name = self.recipe.datasets[dataset].encoder
@@ -582,8 +601,8 @@ class Plan:
     # Evaluation
 
     def evaluation(self, _wildcards: Any) -> str:
-        """How scores are computed."""
-        return _json(self.recipe.evaluation)
+        """How scores are computed; whose voices are compared does not concern them."""
+        return _json(self.recipe.evaluation.model_copy(update={"voices": []}))
 
     def scored_model(self, wildcards: Any) -> list[str]:
         """The files of a model that is scored."""

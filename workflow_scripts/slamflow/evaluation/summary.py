@@ -41,6 +41,7 @@ STAGE_OUTPUTS = {
     "synthesize_stories": "{results}/audio/{job}.*",
     "fit_units": "{results}/units/{job}/codebook.*",
     "extract_units": "{results}/units/{job}.*",
+    "compare_voices": "{results}/units/{job}/voices.json",
     "train_vocoder": "{results}/vocoders/{job}/vocoder.*",
     "score_vocoder": "{results}/vocoders/{job}/[!v]*",
     "pack_tokens": "{results}/rows/{job}/*",
@@ -83,10 +84,13 @@ def today() -> str:
     return (datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)).date().isoformat()
 
 
-def describe_units(recipe: Recipe, manifests: Iterable[Path], codebooks: Iterable[Path]) -> dict[str, Any] | None:
+def describe_units(
+    recipe: Recipe, manifests: Iterable[Path], codebooks: Iterable[Path], voices: Iterable[Path]
+) -> dict[str, Any] | None:
     """Speech and units of the encoder that has the most speech; None without any.
 
-    Manifests lie at {encoder}/{corpus}/{split}/{shard}.json, codebooks' at {encoder}/codebook.json.
+    Manifests lie at {encoder}/{corpus}/{split}/{shard}.json, codebooks' at {encoder}/codebook.json. `voices` are
+    the files of compare_voices, which are taken as they are, those of other encoders too.
     """
     by_encoder: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for path in manifests:
@@ -105,6 +109,7 @@ def describe_units(recipe: Recipe, manifests: Iterable[Path], codebooks: Iterabl
         "hours": round(seconds[encoder] / 3600, 3),
         "utterances": sum(manifest["utterances"] for manifest in by_encoder[encoder]),
         "quarantined": sum(manifest["quarantined"] for manifest in by_encoder[encoder]),
+        "voices": [files.read_json(path) for path in voices],
     }
 
 
@@ -287,6 +292,7 @@ def summarize(
     training: list[Path],
     unit_manifests: list[Path],
     codebooks: list[Path],
+    voices: list[Path],
     vocoders: list[Path],
     generation: list[Path],
     job_costs: Path | None,
@@ -299,7 +305,7 @@ def summarize(
     benchmarks = [files.read_json(path) for path in scores]
     models = [describe_training(path) for path in training]
     names = [model["model"] for model in models]
-    units = describe_units(recipe, unit_manifests, codebooks)
+    units = describe_units(recipe, unit_manifests, codebooks, voices)
     return {
         "recipe": recipe.recipe,
         "provenance": {

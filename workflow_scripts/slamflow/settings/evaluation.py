@@ -44,3 +44,13 @@ class Evaluation(Settings):
     ngram_tokens: Annotated[int, Field(ge=1)] = 20_000_000
     """How many units of the training data, the first ones, the n-gram baselines are fitted on.
     Each takes about 120 bytes of memory."""
+    voices: list[str] = []
+    """Corpora in which several speakers say the same sentences. How far apart their units are is measured, for
+    every encoder in use."""
+
+
+class CompareVoices(Settings):
+    """Settings of one compare_voices job."""
+
+    encoder: str
+    corpus: str

@@ -175,6 +175,9 @@ class Recipe(Settings):
                         f"benchmarks.{name}.corpus: {benchmark.kind} needs a corpus of kind minimal_pairs and task "
                         f"{benchmark.kind}; {benchmark.corpus} is of {found}"
                     )
+        for corpus in self.evaluation.voices:
+            if corpus not in self.corpora:
+                problems.append(f"evaluation.voices: no corpus {corpus!r}; corpora has {', '.join(self.corpora)}")
         for name, preferences in self.preferences.items():
             if preferences.encoder not in self.encoders:
                 problems.append(f"preferences.{name}.encoder: no encoder {preferences.encoder!r}")

@@ -1,0 +1,106 @@
+"""Recorded corpora: what is planned, what a new or a broken file does, where a folder is sought."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+from .conftest import Checkout
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def folder_of(work: Path, count: int) -> Path:
+    """A folder with `count` recordings of two speakers; the fake commands do not open them."""
+    folder = work / "mine"
+    for number in range(count):
+        path = folder / f"speaker{number % 2}/{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"sound")
+    return folder
+
+
+def test_every_kind_of_recordings_is_planned(checkout: Checkout) -> None:
+    folder_of(checkout.work, 6)
+    with tarfile.open(checkout.work / "mine.tar", "w") as archive:
+        archive.add(checkout.work / "mine", "mine")
+    checkout.edit_recipe(
+        corpora={
+            "folder": {"kind": "folder", "path": "mine", "splits": {"train": {"shards": 2}}},
+            "archive": {"kind": "archive", "layout": "folder", "splits": {"train": {"archives": ["mine.tar"]}}},
+            "hub": {
+                "kind": "hub",
+                "repo": "a/b",
+                "revision": COMMIT,
+                "splits": {"train": {"files": ["*"], "shards": 3}},
+            },
+        },
+        datasets={"speech": {"train": ["stories/train", "folder/train", "archive/train", "hub/train"]}},
+    )
+    due = checkout.due("units")
+    assert due == {"collect_audio": 6, "extract_units": 6}
+    checkout.run("rows")
+    assert (checkout.work / "results/audio/archive/train/0000-of-0001.parquet").is_file()
+    assert checkout.due("rows") == Counter()
+
+
+def test_a_new_recording_concerns_its_shard_alone_and_a_moved_folder_none(checkout: Checkout) -> None:
+    mine = folder_of(checkout.work, 40)
+    corpus = {"kind": "folder", "path": "mine", "splits": {"train": {"shards": 8}}}
+    checkout.edit_recipe(corpora={"mine": corpus}, datasets={"speech": {"train": ["stories/train", "mine/train"]}})
+    checkout.run("units")
+    assert checkout.due("units") == Counter()
+    mine.rename(checkout.work / "elsewhere")
+    checkout.edit_recipe(corpora={"mine": {"path": "elsewhere"}})
+    assert checkout.due("units") == Counter()
+    (checkout.work / "elsewhere/speaker0/new.wav").write_bytes(b"more sound")
+    assert checkout.due("units") == {"collect_audio": 1, "extract_units": 1}
+
+
+def test_a_folder_is_sought_in_the_working_folder_first(checkout: Checkout) -> None:
+    target = "results/audio/examples/validation/0000-of-0001.parquet"
+    (checkout.work / target).unlink()
+    shown = checkout.snakemake(target, "--dry-run", "--printshellcmds").stdout
+    assert f"--source {checkout.code}/examples/speech" in shown
+    shutil.copytree(checkout.code / "examples", checkout.work / "examples")
+    shown = checkout.snakemake(target, "--dry-run", "--printshellcmds").stdout
+    assert "--source examples/speech" in shown
+
+
+def test_a_broken_recording_is_set_aside_and_the_rest_done(checkout: Checkout) -> None:
+    mine = checkout.work / "mine"
+    shutil.copytree(checkout.code / "examples/speech/af_heart", mine / "af_heart")
+    (mine / "af_heart/0/broken.flac").write_bytes(b"fLaC and then nothing")
+    checkout.edit_recipe(corpora={"mine": {"kind": "librispeech", "path": "mine", "splits": {"train": {}}}})
+    stem = checkout.work / "results/audio/mine/train/0000-of-0001"
+    # The real command, not the one that only writes files.
+    checkout.snakemake(
+        f"{stem.relative_to(checkout.work)}.parquet", "--configfile", "small.yaml", PATH=os.environ["PATH"]
+    )
+    manifest = json.loads(stem.with_suffix(".json").read_text())
+    assert (manifest["recordings"], manifest["quarantined"]) == (4, 1)
+    (line,) = stem.with_suffix(".quarantine.jsonl").read_text().splitlines()
+    assert json.loads(line)["id"] == "af_heart/0/broken.flac"
+
+
+def test_another_voice_of_kokoro_speaks_anew_from_its_files(checkout: Checkout) -> None:
+    speech = {"engine": "kokoro", "voices": ["af_heart"]}
+    told = {"kind": "stories", "speech": speech, "splits": {"train": {"stories": 4}}}
+    checkout.edit_recipe(corpora={"told": told}, datasets={"speech": {"train": ["stories/train", "told/train"]}})
+    due = checkout.due("units")
+    assert due == {"fetch_asset": 5, "write_stories": 1, "synthesize_stories": 1, "extract_units": 1}
+    checkout.run("units")
+    checkout.edit_recipe(corpora={"told": {"speech": {"voices": ["bm_lewis"]}}})
+    assert checkout.due("units") == {"fetch_asset": 1, "synthesize_stories": 1, "extract_units": 1}
+
+
+def test_other_voices_to_compare_rerun_no_score(checkout: Checkout) -> None:
+    assert (checkout.work / "results/units/whisper/examples/voices.json").is_file()
+    checkout.edit_recipe(evaluation={"voices": ["examples", "stories"]})
+    due = checkout.due()
+    assert due["compare_voices"] == 1
+    assert due["score_benchmark"] == due["pretrain"] == 0
