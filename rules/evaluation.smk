@@ -46,7 +46,13 @@ rule score_benchmark:
         unpack(PLAN.benchmark_items),
         model=PLAN.scored_model,
     output:
-        score="<results>/scores/{recipe}/{model}/{benchmark}.{part}.json",
+        score=report(
+            "<results>/scores/{recipe}/{model}/{benchmark}.{part}.json",
+            caption="report/score.rst",
+            category="Scores",
+            subcategory="{benchmark}",
+            labels={"model": "{model}", "part": "{part}"},
+        ),
         pairs="<results>/scores/{recipe}/{model}/{benchmark}.{part}.pairs.parquet",
     log:
         "<logs>/score_benchmark/{recipe}/{model}/{benchmark}.{part}.log",

@@ -64,7 +64,12 @@ rule score_continuations:
         recognizer=PLAN.generation_recognizer,
         text_model=PLAN.judging_text_model,
     output:
-        score="<results>/scores/{recipe}/{model}/generation.json",
+        score=report(
+            "<results>/scores/{recipe}/{model}/generation.json",
+            caption="report/generation.rst",
+            category="Continuations",
+            labels={"model": "{model}"},
+        ),
         transcripts="<results>/scores/{recipe}/{model}/generation.transcripts.jsonl",
     log:
         "<logs>/score_continuations/{recipe}/{model}.log",

@@ -5,6 +5,9 @@
 #      <results>/report/{recipe}.html    a page that needs nothing else
 
 
+report: "report/workflow.rst"
+
+
 rule summarize:
     """Gather everything that one wants to know of a run."""
     input:
@@ -17,7 +20,12 @@ rule summarize:
         vocoders=PLAN.vocoder_scores(),
         generation=PLAN.generation_scores(),
     output:
-        "<results>/summary/{recipe}.json",
+        report(
+            "<results>/summary/{recipe}.json",
+            caption="report/summary.rst",
+            category="Results",
+            labels={"what": "summary"},
+        ),
     log:
         "<logs>/summarize/{recipe}.log",
     benchmark:
@@ -59,7 +67,12 @@ rule render_report:
         continuations=PLAN.continuations(),
         transcripts=PLAN.generation_transcripts(),
     output:
-        "<results>/report/{recipe}.html",
+        report(
+            "<results>/report/{recipe}.html",
+            caption="report/page.rst",
+            category="Results",
+            labels={"what": "page"},
+        ),
     log:
         "<logs>/render_report/{recipe}.log",
     benchmark:

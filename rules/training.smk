@@ -18,7 +18,12 @@ rule pretrain:
         weights="<results>/models/{recipe}/{model}/model.safetensors",
         speech="<results>/models/{recipe}/{model}/speech.json",
         training="<results>/models/{recipe}/{model}/training.json",
-        metrics="<results>/models/{recipe}/{model}/metrics.jsonl",
+        metrics=report(
+            "<results>/models/{recipe}/{model}/metrics.jsonl",
+            caption="report/curve.rst",
+            category="Training",
+            labels={"model": "{model}"},
+        ),
     log:
         "<logs>/pretrain/{recipe}/{model}.log",
     benchmark:
@@ -106,7 +111,12 @@ rule dpo:
         weights="<results>/models/{recipe}/{model}/model.safetensors",
         speech="<results>/models/{recipe}/{model}/speech.json",
         training="<results>/models/{recipe}/{model}/training.json",
-        metrics="<results>/models/{recipe}/{model}/metrics.jsonl",
+        metrics=report(
+            "<results>/models/{recipe}/{model}/metrics.jsonl",
+            caption="report/curve.rst",
+            category="Training",
+            labels={"model": "{model}"},
+        ),
     log:
         "<logs>/dpo/{recipe}/{model}.log",
     benchmark:

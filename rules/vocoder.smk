@@ -49,7 +49,12 @@ rule score_vocoder:
         units=PLAN.held_out_units,
         recognizer=PLAN.vocoder_recognizer,
     output:
-        score="<results>/vocoders/{encoder}/score.json",
+        score=report(
+            "<results>/vocoders/{encoder}/score.json",
+            caption="report/vocoder.rst",
+            category="Vocoder",
+            labels={"encoder": "{encoder}"},
+        ),
         examples="<results>/vocoders/{encoder}/examples.parquet",
     log:
         "<logs>/score_vocoder/{encoder}.log",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
+import zipfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
+
+from slamflow.report.stages import NEXT
 
 from .conftest import ROOT, Checkout
 
@@ -35,6 +39,30 @@ def test_a_deleted_score_reruns_one_job(checkout: Checkout) -> None:
     (checkout.work / "results/scores/pocket/cold/tstorycloze.dev.json").unlink()
     assert checkout.due() == {"score_benchmark": 1, **PAGE}
     assert checkout.due("results/scores/pocket/cold/tstorycloze.dev.json") == {"score_benchmark": 1}
+
+
+def test_a_changed_template_renders_the_page_again(checkout: Checkout) -> None:
+    checkout.edit_code("workflow_scripts/slamflow/report/page.html.j2", "Provenance</h2>", "Origin</h2>")
+    assert checkout.due() == {"render_report": 1}
+
+
+def test_the_drawn_workflow_is_snakemakes(checkout: Checkout) -> None:
+    dot = checkout.snakemake("--configfile", "small.yaml", "--rulegraph").stdout
+    names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', dot, flags=re.MULTILINE))
+    edges = {(names[a], names[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", dot, flags=re.MULTILINE)}
+    edges = {(a, b) for a, b in edges if a != b and b != "all"}
+    assert ("pretrain", "render_report") in edges
+    assert edges <= {(name, other) for name, others in NEXT.items() for other in others}
+
+
+def test_snakemakes_own_report_has_the_page_and_the_scores(checkout: Checkout) -> None:
+    checkout.snakemake("--configfile", "small.yaml", "--report", "report.zip")
+    with zipfile.ZipFile(checkout.work / "report.zip") as archive:
+        kept = {Path(name).name for name in archive.namelist()}
+        index = archive.read("report/report.html").decode()
+    assert {"pocket.html", "pocket.json", "tstorycloze.test.json", "metrics.jsonl"} <= kept
+    for text in ("Results", "Scores", "Training", "how often the right sequence of a pair is the likelier one"):
+        assert text in index
 
 
 def test_a_deleted_shard_of_units_is_made_again(checkout: Checkout) -> None:

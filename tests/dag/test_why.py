@@ -22,7 +22,7 @@ def test_a_changed_learning_rate(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"cold": {"learning_rate": 5.0e-4}})
     cause, follow = why(checkout)
     assert cause.startswith("pretrain: learning_rate: 0.001 -> 0.0005, about ")
-    assert follow.startswith("2 score_benchmark, 1 summarize follow, about ")
+    assert follow.startswith("2 score_benchmark, 1 summarize, 1 render_report follow, about ")
 
 
 def test_an_edited_file(checkout: Checkout) -> None:

@@ -66,6 +66,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_page_shows_the_run(finished: Path) -> None:
+    page = (finished / "results/report/pocket.html").read_text()
+    assert "<title>pocket" in page
+    assert all(f"<td>{model}</td>" in page for model in ("story_text", "cold", "warm"))
+    assert len(page.encode()) < 3e6
+
+
 def test_the_summary_has_everything(finished: Path) -> None:
     summary = json.loads((finished / "results/summary/pocket.json").read_text())
     assert {row["model"] for row in summary["training"]} == {"story_text", "cold", "warm"}

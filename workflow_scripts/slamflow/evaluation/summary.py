@@ -38,6 +38,7 @@ STAGE_OUTPUTS = {
     "convert_asset": "{resources}/models/{job}/*",
     "collect_audio": "{results}/audio/{job}.*",
     "write_stories": "{results}/text/{job}.*",
+    "write_minimal_pairs": "{results}/text/{job}.*",
     "synthesize_stories": "{results}/audio/{job}.*",
     "fit_units": "{results}/units/{job}/codebook.*",
     "extract_units": "{results}/units/{job}.*",

@@ -123,7 +123,7 @@ def bars(values: Sequence[float], names: Sequence[str], label: str, shown: Seque
         )
         parts.append(tag("text", text, x=middle, y=height - bottom - tall - 5, text_anchor="middle"))
         parts.append(tag("text", name, x=middle, y=height - 6, text_anchor="middle", class_="axis"))
-    return picture(width, height, label, *parts)
+    return picture(width, height, label, *parts, class_="chart half")
 
 
 def profile(values: Iterable[float], label: str, left_name: str, right_name: str) -> Markup:
@@ -144,6 +144,7 @@ def profile(values: Iterable[float], label: str, left_name: str, right_name: str
         tag("polygon", points=" ".join(outline), class_="bar"),
         tag("text", left_name, x=0, y=height - 6, class_="axis"),
         tag("text", right_name, x=width, y=height - 6, text_anchor="end", class_="axis"),
+        class_="chart half",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -290,7 +290,7 @@ def curves(recipe: dict[str, Any], metrics: Iterable[Path]) -> list[dict[str, An
         lines = [charts.Line(name, by_model[name], colour(recipe, name)) for name in models]
         unit = "byte" if encoder == "text" else "unit"
         label = f"validation loss on {corpus} over training tokens"
-        shared = min(line.points[-1][0] for line in lines)
+        shared = equal_tokens(lines)
         result.append(
             {
                 "encoder": encoder,
@@ -304,7 +304,13 @@ def curves(recipe: dict[str, Any], metrics: Iterable[Path]) -> list[dict[str, An
     return result
 
 
-def at(curve: list[tuple[float, float]] | Any, x: float) -> float:
+def equal_tokens(lines: list[charts.Line]) -> float:
+    """The last number of tokens at which all curves have a point; if there is none, the last that all reach."""
+    common = set.intersection(*({x for x, _ in line.points} for line in lines))
+    return max(common, default=min(line.points[-1][0] for line in lines))
+
+
+def at(curve: Sequence[charts.Point], x: float) -> float:
     """A curve's value at x, between its points."""
     return float(np.interp(x, [point[0] for point in curve], [point[1] for point in curve]))
 

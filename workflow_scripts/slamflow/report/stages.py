@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from itertools import accumulate, pairwise
 from typing import Any
 
 from markupsafe import Markup
@@ -22,6 +24,7 @@ NEXT: dict[str, tuple[str, ...]] = {
     ),
     "convert_asset": ("fit_units", "extract_units", "pretrain", "continue_speech", "score_continuations"),
     "write_stories": ("synthesize_stories", "pack_tokens", "build_benchmark", "build_preferences"),
+    "write_minimal_pairs": ("synthesize_stories", "build_benchmark"),
     "collect_audio": ("fit_units", "extract_units", "train_vocoder", "score_vocoder", "continue_speech"),
     "synthesize_stories": ("fit_units", "extract_units", "train_vocoder", "score_vocoder", "continue_speech"),
     "fit_units": ("extract_units", "pretrain", "summarize", "continue_speech"),
@@ -50,7 +53,7 @@ NEXT: dict[str, tuple[str, ...]] = {
 }
 """Which rules read what a rule writes; a test compares it with Snakemake's own graph."""
 
-WIDTH, HEIGHT, GAP_X, GAP_Y = 158, 66, 18, 44
+WIDTH, HEIGHT, GAP_X, GAP_Y, LANE = 168, 66, 18, 44, 24
 
 
 def needed_edges(names: list[str]) -> list[tuple[str, str]]:
@@ -68,24 +71,42 @@ def needed_edges(names: list[str]) -> list[tuple[str, str]]:
     ]
 
 
-def layers(names: list[str], edges: list[tuple[str, str]]) -> list[list[str]]:
-    """Rules by how many steps they are from the last one, each layer sorted so that edges cross little."""
+def layers(names: list[str], edges: list[tuple[str, str]]) -> tuple[list[list[str]], list[list[str]]]:
+    """Rules by how many steps they are from the last one, and the way of each edge through the layers.
+
+    An edge that passes a layer has a lane of its own there, named `rule>rule`. Each layer is sorted by the places of
+    the neighbours above and below, so that edges cross little (Sugiyama, Tagawa and Toda 1981).
+    """
     depth = dict.fromkeys(names, 0)
     for _ in names:
         for name, other in edges:
             depth[name] = max(depth[name], depth[other] + 1)
     rows = [[name for name in names if depth[name] == level] for level in range(max(depth.values(), default=0), -1, -1)]
-    rows = [row for row in rows if row]
-    for _ in range(4):
-        place = {name: (index + 0.5) / len(row) for row in rows for index, name in enumerate(row)}
-        for row in rows:
-            near = {
-                name: [place[b if a == name else a] for a, b in edges if name in (a, b)] or [place[name]]
-                for name in row
-            }
-            row.sort(key=lambda name: (sum(near[name]) / len(near[name]), name))
-            place.update({name: (index + 0.5) / len(row) for index, name in enumerate(row)})
-    return rows
+    ways = []
+    for name, other in edges:
+        first, last = len(rows) - 1 - depth[name], len(rows) - 1 - depth[other]
+        lanes = [f"{name}>{other} {level}" for level in range(first + 1, last)]
+        for level, lane in enumerate(lanes, start=first + 1):
+            rows[level].append(lane)
+        ways.append([name, *lanes, other])
+    near: dict[str, list[str]] = defaultdict(list)
+    for way in ways:
+        for one, other in pairwise(way):
+            near[one].append(other)
+            near[other].append(one)
+    place = {name: x for row in rows for name, x in across(row).items()}
+    for _ in range(8):
+        for row in (*rows, *reversed(rows)):
+            row.sort(key=lambda name: sum(place[other] for other in near[name] or [name]) / len(near[name] or [name]))
+            place.update(across(row))
+    return rows, ways
+
+
+def across(row: list[str]) -> dict[str, float]:
+    """Where the middle of each box and lane of a layer is, the layer's middle being 0."""
+    widths = [LANE if ">" in name else WIDTH + GAP_X for name in row]
+    ends = list(accumulate(widths))
+    return {name: end - width / 2 - ends[-1] / 2 for name, end, width in zip(row, ends, widths, strict=True)}
 
 
 def stage_picture(stages: list[dict[str, Any]]) -> Markup:
@@ -94,25 +115,27 @@ def stage_picture(stages: list[dict[str, Any]]) -> Markup:
     names = [name for name in (*NEXT, "render_report") if name in costs or name in ("summarize", "render_report")]
     names += [name for name in costs if name not in names]
     edges = needed_edges(names)
-    rows = layers(names, edges)
-    width = max(len(row) for row in rows) * (WIDTH + GAP_X) - GAP_X + 4
-    height = len(rows) * (HEIGHT + GAP_Y) - GAP_Y + 4
-    place = {
-        name: (2 + (index + 0.5) * (width - 4) / len(row) - WIDTH / 2, 2 + level * (HEIGHT + GAP_Y))
-        for level, row in enumerate(rows)
-        for index, name in enumerate(row)
-    }
+    rows, ways = layers(names, edges)
+    middle = {name: x for row in rows for name, x in across(row).items()}
+    left = min(x - (LANE if ">" in name else WIDTH) / 2 for name, x in middle.items()) - 2
+    right = max(x + (LANE if ">" in name else WIDTH) / 2 for name, x in middle.items()) + 2
+    top = {name: 2 + level * (HEIGHT + GAP_Y) for level, row in enumerate(rows) for name in row}
+    place = {name: (middle[name] - left - WIDTH / 2, top[name]) for name in names}
     longest = max((stage["seconds"] for stage in stages), default=0) or 1
     parts: list[object] = []
-    for name, other in edges:
-        (x1, y1), (x2, y2) = place[name], place[other]
-        x1, y1, x2 = x1 + WIDTH / 2, y1 + HEIGHT, x2 + WIDTH / 2
-        bend = (y2 - y1) / 2 if y2 - y1 < HEIGHT else GAP_Y
-        curve = f"M{x1:g},{y1:g} C{x1:.1f},{y1 + bend:g} {x2:.1f},{y2 - bend:g} {x2:.1f},{y2:g}"
+    for way in ways:
+        x, y = middle[way[0]] - left, top[way[0]] + HEIGHT
+        curve = f"M{x:.1f},{y}"
+        for name in way[1:]:
+            x_next, bend = middle[name] - left, GAP_Y / 2
+            curve += f" C{x:.1f},{y + bend:g} {x_next:.1f},{top[name] - bend:g} {x_next:.1f},{top[name]}"
+            x, y = x_next, top[name] + HEIGHT
+            curve += f" L{x:.1f},{y}" if name not in place else ""
         parts.append(tag("path", d=curve, class_="edge"))
     for name, (x, y) in place.items():
         parts.append(_box(name, costs.get(name), x, y, longest))
-    return picture(width, height, "the rules of the workflow and what they cost", *parts, class_="stages")
+    height = len(rows) * (HEIGHT + GAP_Y) - GAP_Y + 4
+    return picture(right - left, height, "the rules of the workflow and what they cost", *parts, class_="stages")
 
 
 def _box(name: str, stage: dict[str, Any] | None, x: float, y: float, longest: float) -> Markup:

@@ -27,6 +27,10 @@ class RenderReport(Settings):
     assets: dict[str, UsedAsset] = {}
 
 
+KINDS = ("kind", "engine", "source", "model_type")
+"""Keys whose values are words of the settings themselves."""
+
+
 def asset_uses(recipe: Recipe, names: Iterable[str]) -> dict[str, list[str]]:
     """The keys of a recipe whose value is one of `names`, or a file asset:NAME/FILE; assets without any are left out.
 
@@ -36,7 +40,7 @@ def asset_uses(recipe: Recipe, names: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for key, value in _leaves(recipe.model_dump(mode="json", exclude={"assets", "recipe"})):
         name = value.removeprefix("asset:").partition("/")[0] if value.startswith("asset:") else value
-        if name in known:
+        if name in known and key.rpartition(".")[2] not in KINDS:
             found.setdefault(name, []).append(key)
     return found
 
