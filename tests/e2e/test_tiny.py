@@ -21,10 +21,12 @@ TINY = {
                 "train": {"stories": 30, "shards": 2},
                 "text": {"stories": 100},
                 "validation": {"stories": 12},
+                "preference": {"stories": 10},
                 "dev": {"stories": 10},
                 "test": {"stories": 10},
             }
         },
+        "other_voice": {"splits": {"dev": {"stories": 10}, "test": {"stories": 10}}},
         "sblimp": {"splits": {"dev": {"pairs": 10}, "test": {"pairs": 10}}},
         "swuggy": {"splits": {"dev": {"pairs": 10}, "test": {"pairs": 10}}},
         "examples": {"splits": {"validation": {"per_cent": [0, 20]}}},
@@ -32,7 +34,10 @@ TINY = {
     "encoders": {"whisper": {"clusters": 40}},
     "training": {"validate_every": 5, "save_every": 5},
     "models": {name: {"tokens": 12_000} for name in ("story_text", "cold", "warm")},
+    "vocoders": {"whisper": {"judged": 4, "training": {"steps": 20}}},
+    "generation": {"sampling": {"prompts": 4}},
 }
+MODELS = {"story_text", "cold", "warm", "aligned"}
 
 pytestmark = pytest.mark.slow
 
@@ -75,8 +80,9 @@ def test_the_page_shows_the_run(finished: Path) -> None:
 
 def test_the_summary_has_everything(finished: Path) -> None:
     summary = json.loads((finished / "results/summary/pocket.json").read_text())
-    assert {row["model"] for row in summary["training"]} == {"story_text", "cold", "warm"}
-    assert {row["model"] for row in summary["benchmarks"]} == {"cold", "warm", "unigram", "5gram", "length"}
+    assert {row["model"] for row in summary["training"]} == MODELS
+    assert {row["model"] for row in summary["benchmarks"]} == MODELS - {"story_text"} | {"unigram", "5gram", "length"}
+    assert {row["model"] for row in summary["generation"]} == {"truth", "shuffled", "cold", "aligned"}
     assert {row["part"] for row in summary["benchmarks"]} == {"dev", "test"}
     assert all(
         0 < row["n"] <= 10 and row["ci95"][0] <= row["accuracy"] <= row["ci95"][1] for row in summary["benchmarks"]
