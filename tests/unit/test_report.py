@@ -80,6 +80,16 @@ SUMMARY = {
         "hours": 1.5,
         "utterances": 1234,
         "quarantined": 5,
+        "voices": [
+            {
+                "encoder": EVIL,
+                "corpus": EVIL,
+                "speakers": 28,
+                "same_text": {"n": 756, "mean": 0.4321, "ci95": [0.4, 0.46]},
+                "different_text": {"n": 168, "mean": 0.8765, "ci95": [0.8, 0.9]},
+            },
+            {"corpus": "silent", "encoder": "w", "speakers": 1, "same_text": {"n": 0, "mean": None, "ci95": None}},
+        ],
     },
     "vocoder": {
         "encoder": "w",
@@ -314,6 +324,12 @@ def test_numbers_are_those_of_the_summary(page: str) -> None:
     assert all(shown in text for shown in ("17.2", "1.50 h", "1,234 utterances, 5 set aside", "6:10 min", "1,319 MiB"))
 
 
+def test_distances_between_voices_are_shown(page: str) -> None:
+    (row,) = [row for row in cells(page) if "43.2 %" in row]
+    assert "87.7 %" in row or "87.6 %" in row
+    assert "silent" not in page
+
+
 def test_test_comes_before_dev_and_both_are_named(page: str) -> None:
     test, dev = page.index("cloze, test</h3>"), page.index("cloze, dev</h3>")
     assert test < page.index("<details><summary>Results on dev") < dev
@@ -401,27 +417,6 @@ def test_usage_of_units() -> None:
     assert found.units.tolist() == [2, 1, 0, 1, 0]
     assert found.durations.tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]
     assert found.entropy == pytest.approx(1.5)
-
-
-def test_distance_between_voices() -> None:
-    rows = [
-        ("x", "a", "Hello there.", [1, 2, 3, 4]),
-        ("y", "b", "hello  there", [1, 2, 9, 4]),
-        ("x", "a", "Hello there.", [1, 2, 3, 5]),
-        ("x", "a", "Alone.", [7]),
-        ("x", "c", "Alone.", [8]),
-        ("x", "a", None, [7]),
-        ("x", "b", None, [7]),
-    ]
-    table = pa.Table.from_pylist(
-        [dict(zip(("corpus", "speaker", "text", "units"), row, strict=True), durations=[1]) for row in rows]
-    )
-    within, between = units.voice_distances(table)
-    assert (between.corpora, between.sentences, between.pairs) == (("x", "y"), 1, 2)
-    # One edit of four units, and two of four; the two takes of voice a are no pair of voices.
-    assert between.distance == pytest.approx(3 / 8)
-    assert between.ci95 is None
-    assert (within.corpora, within.distance) == (("x",), 1.0)
 
 
 def test_ticks_are_round_and_inside() -> None:

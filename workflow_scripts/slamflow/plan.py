@@ -424,7 +424,7 @@ class Plan:
     def compared_units(self, wildcards: Any) -> list[str]:
         """The unit shards of all spoken parts of a corpus."""
         splits = self.recipe.corpora[wildcards.corpus].splits
-        references = [f"{wildcards.corpus}/{name}" for name, split in splits.items() if split.spoken]
+        references = [f"{wildcards.corpus}/{name}" for name, split in splits.items() if getattr(split, "spoken", True)]
         return self.units(wildcards.encoder, references)
 
     def compare_voices(self, wildcards: Any) -> str:

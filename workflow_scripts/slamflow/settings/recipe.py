@@ -175,9 +175,11 @@ class Recipe(Settings):
                         f"benchmarks.{name}.corpus: {benchmark.kind} needs a corpus of kind minimal_pairs and task "
                         f"{benchmark.kind}; {benchmark.corpus} is of {found}"
                     )
-        for corpus in self.evaluation.voices:
-            if corpus not in self.corpora:
-                problems.append(f"evaluation.voices: no corpus {corpus!r}; corpora has {', '.join(self.corpora)}")
+        for name in self.evaluation.voices:
+            if name not in self.corpora:
+                problems.append(f"evaluation.voices: no corpus {name!r}; corpora has {', '.join(self.corpora)}")
+            elif isinstance(self.corpora[name], MinimalPairCorpus):
+                problems.append(f"evaluation.voices: {name} is of minimal pairs, which no two voices say")
         for name, preferences in self.preferences.items():
             if preferences.encoder not in self.encoders:
                 problems.append(f"preferences.{name}.encoder: no encoder {preferences.encoder!r}")
