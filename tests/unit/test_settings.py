@@ -80,7 +80,7 @@ def test_shipped_recipes_are_accepted(path: Path) -> None:
         ("generation.models", ["story_text"], ["generation.models", "story_text does not speak units of whisper"]),
         ("models.truth", POCKET["models"]["cold"], ["models.truth", "taken"]),
         ("benchmarks.sblimp.corpus", "swuggy", ["benchmarks.sblimp.corpus", "needs", "task sblimp", "task swuggy"]),
-        ("benchmarks.swuggy.corpus", "stories", ["benchmarks.swuggy.corpus", "stories is of stories"]),
+        ("benchmarks.swuggy.corpus", "stories", ["benchmarks.swuggy.corpus", "stories is of kind stories"]),
         ("benchmarks.tstorycloze.corpus", "sblimp", ["sblimp is of kind minimal_pairs", "stories"]),
         ("corpora.sblimp.task", "blimp", ["corpora.sblimp.task", "sblimp"]),
         ("corpora.sblimp.splits.dev.pairs", 7, ["corpora.sblimp.splits.dev.pairs", "multiple of 2"]),
@@ -90,7 +90,7 @@ def test_shipped_recipes_are_accepted(path: Path) -> None:
         ("models.5gram", POCKET["models"]["cold"], ["models.5gram", "baseline"]),
         ("models.story_text.init", "story_text", ["models.story_text"]),
         ("encoders.whisper.fit", None, ["encoders.whisper", "either fit or codebook"]),
-        ("corpora.mine", {"kind": "mp3s"}, ["corpora.mine", "stories, librispeech, folder, archive or hub"]),
+        ("corpora.mine", {"kind": "mp3s"}, ["corpora.mine", "stories, minimal_pairs, librispeech, folder, archive or hub"]),
         ("corpora.examples.splits.validation.shards", 0, ["corpora.examples.splits.validation.shards"]),
         ("corpora.examples.text", {}, ["corpora.examples.text", "unknown key"]),
         (
