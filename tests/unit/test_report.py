@@ -80,6 +80,13 @@ SUMMARY = {
         "hours": 1.5,
         "utterances": 1234,
         "quarantined": 5,
+        "voices": [
+            {
+                **{"encoder": "w", "corpus": EVIL, "speakers": 28, "shared_texts": 2},
+                "same_text": {"n": 756, "mean": 0.4625, "ci95": [0.41, 0.52]},
+                "different_text": {"n": 0, "mean": None, "ci95": None},
+            }
+        ],
     },
     "vocoder": {
         "encoder": "w",
@@ -310,6 +317,7 @@ def test_numbers_are_those_of_the_summary(page: str) -> None:
     assert row[1:] == ["2.1 %", "7.8 %", "+5.7", "[+3.1, +9.2]"]
     row = next(row for row in rows if row[:2] == ["cold", EVIL])
     assert row[2:] == ["2.3 M", "654,321", "3:05 min", "4,101", "3"]
+    assert [EVIL, "w", "28", "2", "46.2 %", "[41.0, 52.0]", "–", ""] in rows
     text = "".join(Reader(page).text)
     assert all(shown in text for shown in ("17.2", "1.50 h", "1,234 utterances, 5 set aside", "6:10 min", "1,319 MiB"))
 
@@ -401,27 +409,6 @@ def test_usage_of_units() -> None:
     assert found.units.tolist() == [2, 1, 0, 1, 0]
     assert found.durations.tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]
     assert found.entropy == pytest.approx(1.5)
-
-
-def test_distance_between_voices() -> None:
-    rows = [
-        ("x", "a", "Hello there.", [1, 2, 3, 4]),
-        ("y", "b", "hello  there", [1, 2, 9, 4]),
-        ("x", "a", "Hello there.", [1, 2, 3, 5]),
-        ("x", "a", "Alone.", [7]),
-        ("x", "c", "Alone.", [8]),
-        ("x", "a", None, [7]),
-        ("x", "b", None, [7]),
-    ]
-    table = pa.Table.from_pylist(
-        [dict(zip(("corpus", "speaker", "text", "units"), row, strict=True), durations=[1]) for row in rows]
-    )
-    within, between = units.voice_distances(table)
-    assert (between.corpora, between.sentences, between.pairs) == (("x", "y"), 1, 2)
-    # One edit of four units, and two of four; the two takes of voice a are no pair of voices.
-    assert between.distance == pytest.approx(3 / 8)
-    assert between.ci95 is None
-    assert (within.corpora, within.distance) == (("x",), 1.0)
 
 
 def test_ticks_are_round_and_inside() -> None:

@@ -22,7 +22,7 @@ from slamflow.evaluation.table import duration, interval, number, points
 from slamflow.report import charts, licences
 from slamflow.report.sound import mel_picture, player
 from slamflow.report.stages import stage_picture
-from slamflow.report.units import LONGEST, read_units, usage, voice_distances
+from slamflow.report.units import LONGEST, read_units, usage
 from slamflow.settings.recipe import RESERVED_MODELS
 from slamflow.settings.report import RenderReport
 
@@ -337,7 +337,7 @@ def preference_curves(recipe: dict[str, Any], metrics: Iterable[Path]) -> list[d
 
 
 def unit_statistics(summary: dict[str, Any], paths: list[Path]) -> dict[str, Any] | None:
-    """Pictures of how units are used and how long they last, and distances between voices."""
+    """Pictures of how units are used and how long they last."""
     told = summary["units"]
     own = [path for path in paths if told and path.parts[-4] == told["encoder"]]
     if not own or told["vocabulary"] is None:
@@ -362,7 +362,6 @@ def unit_statistics(summary: dict[str, Any], paths: list[Path]) -> dict[str, Any
         ),
         "profile": charts.profile([float(share) for share in used], "how often units occur", "commonest", "rarest"),
         "commonest": float(used[0]),
-        "voices": voice_distances(table),
     }
 
 
