@@ -82,13 +82,10 @@ SUMMARY = {
         "quarantined": 5,
         "voices": [
             {
-                "encoder": EVIL,
-                "corpus": EVIL,
-                "speakers": 28,
-                "same_text": {"n": 756, "mean": 0.4321, "ci95": [0.4, 0.46]},
-                "different_text": {"n": 168, "mean": 0.8765, "ci95": [0.8, 0.9]},
-            },
-            {"corpus": "silent", "encoder": "w", "speakers": 1, "same_text": {"n": 0, "mean": None, "ci95": None}},
+                **{"encoder": "w", "corpus": EVIL, "speakers": 28, "shared_texts": 2},
+                "same_text": {"n": 756, "mean": 0.4625, "ci95": [0.41, 0.52]},
+                "different_text": {"n": 0, "mean": None, "ci95": None},
+            }
         ],
     },
     "vocoder": {
@@ -320,14 +317,9 @@ def test_numbers_are_those_of_the_summary(page: str) -> None:
     assert row[1:] == ["2.1 %", "7.8 %", "+5.7", "[+3.1, +9.2]"]
     row = next(row for row in rows if row[:2] == ["cold", EVIL])
     assert row[2:] == ["2.3 M", "654,321", "3:05 min", "4,101", "3"]
+    assert [EVIL, "w", "28", "2", "46.2 %", "[41.0, 52.0]", "–", ""] in rows
     text = "".join(Reader(page).text)
     assert all(shown in text for shown in ("17.2", "1.50 h", "1,234 utterances, 5 set aside", "6:10 min", "1,319 MiB"))
-
-
-def test_distances_between_voices_are_shown(page: str) -> None:
-    (row,) = [row for row in cells(page) if "43.2 %" in row]
-    assert "87.7 %" in row or "87.6 %" in row
-    assert "silent" not in page
 
 
 def test_test_comes_before_dev_and_both_are_named(page: str) -> None:

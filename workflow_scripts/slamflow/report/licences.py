@@ -47,7 +47,7 @@ def sources(recipe: dict[str, Any], assets: dict[str, UsedAsset], vocoder: bool)
     speech = [corpus.get("speech") or {} for corpus in recipe["corpora"].values()]
     engines = dict.fromkeys(settings["engine"] for settings in speech if "engine" in settings)
     result += [PROGRAMS[name] for name in engines if name in PROGRAMS]
-    if any(corpus.get("path") == "examples" for corpus in recipe["corpora"].values()):
+    if any((corpus.get("path") or "").startswith("examples/") for corpus in recipe["corpora"].values()):
         result.append(KOKORO_EXAMPLES)
     return [*result, PHONES] if vocoder else result
 

@@ -1,4 +1,4 @@
-"""Statistics of units: how long they last, how evenly they are used."""
+"""Statistics of units: how long they last and how evenly they are used."""
 
 from __future__ import annotations
 
