@@ -20,8 +20,9 @@ rule train_vocoder:
         "<benchmarks>/train_vocoder/{encoder}.tsv"
     conda:
         "../envs/torch.yaml"
-    # A fixed number: threads split sums, so their number shows in the last bits of the weights.
-    threads: 2
+    # A fixed number: threads split sums, so their number shows in the last bits of the weights. And one, because the
+    # network is small: a second thread would mostly wait, and here another job can have its core.
+    threads: 1
     resources:
         mem_mb=4000,
     params:

@@ -14,17 +14,17 @@ class VocoderTraining(Settings):
 
     speaker: str | None = None
     """The voice it speaks with; null takes the one with most speech."""
-    hours: Annotated[float, Field(gt=0)] = 1.0
+    hours: Annotated[float, Field(gt=0)] = 2.0
     """How much of that voice's speech, taken in the order of a hash of the ids."""
     steps: Annotated[int, Field(ge=1)] = 1000
     """Optimiser steps."""
-    batch_seconds: Annotated[float, Field(gt=0)] = 80.0
+    batch_seconds: Annotated[float, Field(gt=0)] = 40.0
     """Seconds of speech in a step."""
     width: Annotated[int, Field(ge=8, le=4096)] = 256
-    """Channels of the convolutions."""
-    blocks: Annotated[int, Field(ge=1, le=64)] = 4
-    """Convolutions over units, and again as many over frames."""
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    """Channels of the network."""
+    blocks: Annotated[int, Field(ge=1, le=64)] = 5
+    """Blocks over units, and again as many over frames."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     """Peak learning rate; it rises over the first 5 % of the steps and falls to 0 by a cosine."""
     seed: int = 0
     """Seed of the weights and of the order of the speech."""
