@@ -24,7 +24,9 @@ TINY = {
                 "dev": {"stories": 10},
                 "test": {"stories": 10},
             }
-        }
+        },
+        "sblimp": {"splits": {"dev": {"pairs": 10}, "test": {"pairs": 10}}},
+        "swuggy": {"splits": {"dev": {"pairs": 10}, "test": {"pairs": 10}}},
     },
     "encoders": {"whisper": {"clusters": 40}},
     "training": {"validate_every": 5, "save_every": 5},

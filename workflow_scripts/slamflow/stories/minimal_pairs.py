@@ -20,8 +20,8 @@ from slamflow.stories.vocabulary import BOYS, GIRLS, NAMES, OBJECTS, POOLS, USES
 __all__ = ["PARTS", "PHENOMENA", "Phenomenon", "write_minimal_pairs"]
 
 PARTS = ("dev", "test")
-PLURALS = ("coins", "apples", "hens", "windows")
-"""What the stories count, or speak of in the plural; their objects are in the singular."""
+WORKED = ("picked apples", "swept the floor", "washed windows", "fed the hens")
+FAILED = ("fell down", "gave up", "got lost", "made a mess")
 TRIES = 2000
 CHOICE = re.compile(r"\[([^|\]]*)\|([^|\]]*)\]")
 
@@ -38,21 +38,21 @@ class Phenomenon:
 
 
 PHENOMENA = (
-    # The pronoun that stands for the hero. In the stories: "loved {his} {colour} {object}", "helped {him}".
+    # The pronoun that stands for the hero. In the stories: "{hero} loved {his} {colour} {object}", "helped {him} buy".
     Phenomenon(
         "pronoun_gender",
         (
             (
-                "{girl} {used} [her|his] {colour} {object} {place}.",
-                "{boy} {used} [his|her] {colour} {object} {place}.",
+                "{girl} loved [her|his] {colour} {object} {place}.",
+                "{boy} loved [his|her] {colour} {object} {place}.",
             ),
             (
-                "All {time} {girl} tried, but [she|he] was {feeling}.",
-                "All {time} {boy} tried, but [he|she] was {feeling}.",
+                "All {time} {girl} tried {place}, but [she|he] {failed}.",
+                "All {time} {boy} tried {place}, but [he|she] {failed}.",
             ),
             (
-                "Because {girl} was {feeling}, the {friend} helped [her|him].",
-                "Because {boy} was {feeling}, the {friend} helped [him|her].",
+                "Because {girl} {worked}, the {friend} helped [her|him] buy a {colour} {object}.",
+                "Because {boy} {worked}, the {friend} helped [him|her] buy a {colour} {object}.",
             ),
             (
                 "{girl} had a {object}, and [she|he] {used} it {place}.",
@@ -61,14 +61,23 @@ PHENOMENA = (
         ),
         ("girl", "boy"),
     ),
-    # Subject and object forms. In the stories: "One {weather} day {he} lost it", "saw {him} {place}".
+    # Subject and object forms. In the stories: "Then {he} saw a {friend}", "the {friend} helped {him} buy".
     Phenomenon(
         "pronoun_case",
         (
-            ("One {weather} day [he|him] {used} the {object}.", "The {feeling} {friend} watched [him|he] {place}."),
-            ("One {weather} day [she|her] {used} the {object}.", "The {feeling} {friend} watched [her|she] {place}."),
-            ("So [he|him] {used} the {object} {place}.", "So the {friend} helped [him|he] {place}."),
-            ("So [she|her] {used} the {object} {place}.", "So the {friend} helped [her|she] {place}."),
+            (
+                "Then [he|him] saw a {little} {friend} {place}.",
+                "The {kind} {friend} helped [him|he] buy the {object}.",
+            ),
+            (
+                "Then [she|her] saw a {little} {friend} {place}.",
+                "The {kind} {friend} helped [her|she] buy the {object}.",
+            ),
+            ("All {time} [he|him] {used} the {object} {place}.", "So the {friend} helped [him|he] {use} the {object}."),
+            (
+                "All {time} [she|her] {used} the {object} {place}.",
+                "So the {friend} helped [her|she] {use} the {object}.",
+            ),
         ),
         ("object", "friend"),
     ),
@@ -79,38 +88,38 @@ PHENOMENA = (
             ("{hero} could not [{use}|{used}] the {object} {place}.", "So {hero} [{used}|{use}] the {object} {place}."),
             (
                 "{hero} wanted to [{use}|{used}] the {colour} {object}.",
-                "At last {hero} [{used}|{use}] the {colour} {object}.",
+                "One night {hero} [{used}|{use}] the {colour} {object}.",
             ),
             (
-                "The {friend} wished to [{use}|{used}] the {object}.",
-                "One night the {friend} [{used}|{use}] the {object}.",
+                "{hero} did not know how to [{use}|{used}] the {object}.",
+                "One {weather} day {hero} [{used}|{use}] the {object}.",
             ),
         ),
         ("object",),
     ),
-    # "to" after "wanted" and "wished", none after "could not" and "did not". In the stories: "wanted to {use}".
+    # "to" after "wanted" and "wished", none after "could not". In the stories: "wanted to {use} a {object}".
     Phenomenon(
         "infinitive",
         (
             (
-                "At first {hero} wanted [to {use}|{use}] the {object} {place}.",
-                "At first {hero} could not [{use}|to {use}] the {object} {place}.",
+                "At first {hero} wanted [to {use}|{use}] a {object} {place}.",
+                "At first {hero} could not [{use}|to {use}] a {object} {place}.",
             ),
             (
-                "The {friend} wished [to {use}|{use}] the {colour} {object}.",
-                "The {friend} could not [{use}|to {use}] the {colour} {object}.",
+                "{hero} wished [to {use}|{use}] a {colour} {object}.",
+                "{hero} could not [{use}|to {use}] a {colour} {object}.",
             ),
         ),
         ("object",),
     ),
-    # "a" before a singular, a number before a plural. In the stories: "had a {object}", "gave {him} {number} coins".
+    # "a" before a singular, a number before a plural. In the stories: "had a {object}", "gave {hero} {number} coins".
     Phenomenon(
         "determiner_noun",
         (
-            ("{hero} found [a|{number}] {object} {place}.", "{hero} found [{number}|a] {plural} {place}."),
-            ("The {friend} had [a|{number}] {object} {place}.", "The {friend} had [{number}|a] {plural} {place}."),
+            ("{hero} had [a|{number}] {object} {place}.", "The {friend} gave {hero} [{number}|a] coins {place}."),
+            ("So {hero} made [a|{number}] {object}.", "All {time} {hero} tried [{number}|a] times."),
         ),
-        ("object", "plural"),
+        ("object", "number"),
     ),
     # The adjective before its noun. In the stories: "had a {colour} {object}". Here both pairs have the same order.
     Phenomenon(
@@ -165,7 +174,7 @@ def _group(phenomenon: Phenomenon, rng: random.Random) -> list[dict[str, str]]:
     slots["object"] = rng.choice(OBJECTS)
     slots["use"], slots["used"] = USES[slots["object"]]
     slots["girl"], slots["boy"] = rng.choice(list(zip(GIRLS, BOYS, strict=False)))
-    slots["plural"] = rng.choice(PLURALS)
+    slots["worked"], slots["failed"] = rng.choice(WORKED), rng.choice(FAILED)
     cluster = " ".join((phenomenon.name, str(number), *(slots[name] for name in phenomenon.paradigm)))
     return [
         {

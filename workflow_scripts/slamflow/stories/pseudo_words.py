@@ -146,7 +146,7 @@ def story_words(pronunciation: Pronunciation) -> list[str]:
 
 
 def swaps(words: Iterable[str], pronunciation: Pronunciation) -> list[Swap]:
-    """All exchanges of ends between two words of which two pseudo-words come, each with two sounds or more.
+    """All exchanges of ends between two words of which two pseudo-words come.
 
     Pseudo-words are spelled with the letters of the words. Taken are those that the engine reads as the sounds of the
     words' parts, with the stress on the same syllable, and that are no English word by spelling or sound.
@@ -154,14 +154,16 @@ def swaps(words: Iterable[str], pronunciation: Pronunciation) -> list[Swap]:
     result: dict[tuple[str, str, tuple[str, str]], Swap] = {}
     for one, other in itertools.combinations(words, 2):
         wanted = _exchanged_sounds(one, other, pronunciation)
+        firsts = {sounds for sounds, _ in wanted}
         if not wanted:
             continue
         for first, second in itertools.product(range(1, len(one)), range(1, len(other))):
             pair = (one[:first] + other[second:], other[:second] + one[first:])
-            if not any(map(pronunciation.is_word, pair)):
-                readings = (pronunciation.read(pair[0]), pronunciation.read(pair[1]))
-                if readings in wanted:
-                    result.setdefault((one, other, readings), Swap((one, other), pair))
+            if any(map(pronunciation.is_word, pair)) or pronunciation.read(pair[0]) not in firsts:
+                continue
+            readings = (pronunciation.read(pair[0]), pronunciation.read(pair[1]))
+            if readings in wanted:
+                result.setdefault((one, other, readings), Swap((one, other), pair))
     return list(result.values())
 
 
