@@ -90,7 +90,11 @@ def test_shipped_recipes_are_accepted(path: Path) -> None:
         ("models.5gram", POCKET["models"]["cold"], ["models.5gram", "baseline"]),
         ("models.story_text.init", "story_text", ["models.story_text"]),
         ("encoders.whisper.fit", None, ["encoders.whisper", "either fit or codebook"]),
-        ("corpora.mine", {"kind": "mp3s"}, ["corpora.mine", "stories, minimal_pairs, librispeech, folder, archive or hub"]),
+        (
+            "corpora.mine",
+            {"kind": "mp3s"},
+            ["corpora.mine", "stories, minimal_pairs, librispeech, folder, archive or hub"],
+        ),
         ("corpora.examples.splits.validation.shards", 0, ["corpora.examples.splits.validation.shards"]),
         ("corpora.examples.text", {}, ["corpora.examples.text", "unknown key"]),
         (
