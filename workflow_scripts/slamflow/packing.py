@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -207,6 +206,9 @@ def write_rows(batches: Iterator[tuple[Tokens, Any]], rows: int, context: int, o
     Returns the SHA-256 of the Arrow file; its beginning is the dataset's fingerprint, which the library would
     otherwise draw at random.
     """
+    # Takes a second, which those who only read rows are spared.
+    import datasets
+
     features = datasets.Features(
         input_ids=datasets.List(datasets.Value("uint16"), length=context),
         document=datasets.List(datasets.Value("int32"), length=context),

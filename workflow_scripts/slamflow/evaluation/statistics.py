@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 Floats = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -33,7 +33,7 @@ def sum_variance(sums: Floats, sizes: Floats) -> float:
 
 def critical_value(clusters: int) -> float:
     """Student's t for a 95 % interval with clusters - 1 degrees of freedom."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, clusters - 1))
+    return float(special.stdtrit(clusters - 1, (1 + CONFIDENCE) / 2))
 
 
 def accuracy_interval(correct: Floats, clusters: Sequence[str]) -> tuple[float, float]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.packing import PAD, PADDING_DOCUMENT
+from slamflow.packing import ARROW_FILE, PAD, PADDING_DOCUMENT
 
 Ints = npt.NDArray[np.int64]
 
@@ -54,7 +54,8 @@ class Rows:
         self.manifest: dict[str, Any] = files.read_json(manifest)
         self.digest = files.sha256_file(manifest)
         try:
-            table = datasets.load_from_disk(str(folder)).data
+            with pa.memory_map(str(folder / ARROW_FILE)) as mapped:
+                table = pa.ipc.open_stream(mapped).read_all()
             columns = {name: table.column(name).chunks for name in ("input_ids", "document")}
         except (OSError, KeyError, ValueError) as error:
             raise InputError(f"{folder}: cannot be read as rows ({error}); make it again with pack_tokens") from None
