@@ -18,9 +18,10 @@ import synthesize_stories as command
 from slamflow import files
 from slamflow.errors import InputError
 from slamflow.sharding import shard_of
-from slamflow.speech import hibari, shards
+from slamflow.speech import engines, hibari, shards
 from slamflow.stories import grammar
 
+KOKORO = Path(__file__).parents[2] / "resources/assets/kokoro"
 VOICES = {"plain": 1.0, "high": 1.2}
 
 
@@ -33,12 +34,14 @@ def settings(split: str = "dev", **speech: Any) -> str:
     return json.dumps({"speech": {"voices": VOICES, **speech}, "corpus": "tiny", "split": split})
 
 
-def run(folder: Path, stories: list[dict[str, Any]], given: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def run(
+    folder: Path, stories: list[dict[str, Any]], given: str, *further: str
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     folder.mkdir(exist_ok=True)
     files.write_jsonl(folder / "in.jsonl", stories)
     output, manifest = folder / "out.parquet", folder / "out.json"
     arguments = ["--stories", str(folder / "in.jsonl"), "--output", str(output), "--manifest", str(manifest)]
-    command.main(["--settings", given, *arguments])
+    command.main(["--settings", given, *arguments, *further])
     return pq.read_table(output).to_pylist(), files.read_json(manifest)
 
 
@@ -206,3 +209,51 @@ def test_voices_are_spread_evenly_and_not_by_shard():
     assert chosen[:50] == [hibari.voice_of(f"train-{i:06d}", dict(reversed(voices.items()))) for i in range(50)]
     of_one_shard = [voice for index, voice in enumerate(chosen) if shard_of(f"train-{index:06d}", 4) == 0]
     assert all(85 < of_one_shard.count(name) < 165 for name in voices)
+
+
+def told(split: str, **speech: Any) -> str:
+    return json.dumps({"speech": speech, "corpus": "tiny", "split": split})
+
+
+def test_another_engine_speaks_each_story_in_one_of_its_voices(tmp_path, monkeypatch):
+    said = []
+
+    class StandIn:
+        def __init__(self, model: Path) -> None:
+            assert model == tmp_path / "model"
+
+        def say(self, text: str, voice: str, _seed: int) -> np.ndarray:
+            said.append((text, voice))
+            return np.full(8000, 0.5, np.float32)
+
+    monkeypatch.setattr(engines, "Kokoro", StandIn)
+    stories = list(grammar.write_stories(0, "dev", 6))
+    given = told("dev", engine="kokoro", voices=["bm_lewis", "af_heart"])
+    rows, manifest = run(tmp_path, stories, given, "--model", str(tmp_path / "model"))
+    assert [(row["text"], row["speaker"]) for row in rows] == said
+    assert all(row["seconds"] == 0.5 for row in rows)
+    by_story = {row["id"].split(".")[0]: set() for row in rows}
+    for row in rows:
+        by_story[row["id"].split(".")[0]].add(row["speaker"])
+    assert all(len(voices) == 1 for voices in by_story.values())
+    assert set.union(*by_story.values()) == {"af_heart", "bm_lewis"}
+    assert manifest["settings"]["speech"]["engine"] == "kokoro"
+
+
+def test_an_engine_without_its_folder(tmp_path):
+    with pytest.raises(InputError, match="--model: the engine kokoro needs the folder"):
+        run(tmp_path, [], told("dev", engine="kokoro", voices=["af_heart"]))
+    with pytest.raises(InputError, match=r"no model\.onnx"):
+        run(tmp_path, [], told("dev", engine="kokoro", voices=["af_heart"]), "--model", str(tmp_path))
+    with pytest.raises(InputError, match="no Piper voice"):
+        run(tmp_path, [], told("dev", engine="piper", voices=["joe"], model="x"), "--model", str(tmp_path))
+
+
+@pytest.mark.skipif(not (KOKORO / "af_heart.bin").is_file(), reason="the asset kokoro was not fetched")
+def test_the_real_kokoro_says_the_same_again(tmp_path):
+    story = next(grammar.write_stories(0, "train", 1))
+    given = told("train", engine="kokoro", voices=["af_heart"])
+    rows, _ = run(tmp_path, [story], given, "--model", str(KOKORO))
+    again, _ = run(tmp_path, [story], given, "--model", str(KOKORO))
+    assert rows == again
+    assert 0.15 < rows[0]["seconds"] / len(story["text"].split()) < 0.6
