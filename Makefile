@@ -4,11 +4,14 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := workflow_scripts tests
 
-.PHONY: pocket test check lock clean
+.PHONY: pocket why test check lock clean
 
 pocket: .venv/ready ## run the default recipe and show its table of results
 	snakemake --cores all
 	python workflow_scripts/print_summary.py results/summary/pocket.json
+
+why: .venv/ready ## say which jobs of the default recipe would run, why, and what they cost
+	python workflow_scripts/why.py
 
 test: .venv/ready-dev check ## run all tests
 	pytest

@@ -10,10 +10,12 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import logging
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from slamflow import commands
 from slamflow.errors import InputError
 
 ROOT = Path(__file__).parents[1]
+SHORT = 40
+"""Characters of a parameter that is worth showing as it is."""
 
 
 def flatten(value: Any, key: str = "") -> dict[str, Any]:
@@ -31,11 +35,19 @@ def flatten(value: Any, key: str = "") -> dict[str, Any]:
     return {name: inner for part in parts for name, inner in part.items()}
 
 
+def shown(value: Any) -> str:
+    """A value as one writes it in a recipe: small and large numbers as 3.0e-3."""
+    if isinstance(value, float) and value and not 1e-2 <= abs(value) < 1e5:
+        mantissa, _, exponent = f"{Decimal(repr(value)).normalize():e}".partition("e")
+        return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent)}"
+    return json.dumps(value)
+
+
 def settings_changes(old: str, new: str) -> list[str]:
-    """`key: old -> new` for each key that differs between two JSON objects."""
+    """`key old -> new` for each key that differs between two JSON objects."""
     before, after = flatten(json.loads(old)), flatten(json.loads(new))
     return [
-        f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}"
+        f"{key} {shown(before.get(key))} -> {shown(after.get(key))}"
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key)
     ]
@@ -65,8 +77,12 @@ def parameter_changes(old: Iterable[str], new: Iterable[str]) -> list[str]:
             changes += settings_changes(before[kind], after[kind])
         elif kind == "code" and kind in before and kind in after:
             changes += code_changes(before[kind], after[kind])
+        elif kind != "other":
+            changes.append(kind)
+        elif max(len(side.get(kind, "")) for side in (before, after)) <= SHORT:
+            changes.append(f"{before.get(kind)} -> {after.get(kind)}")
         else:
-            changes.append("the stories of this shard" if kind == "other" else kind)
+            changes.append("another list of items")
     return changes
 
 
@@ -100,6 +116,21 @@ def causes(dag: Any, job: Any) -> list[str]:
     return found
 
 
+def own_settings(dag: Any, job: Any) -> list[str]:
+    """The changed settings of a job that is due for other reasons: Snakemake does not compare those by itself."""
+    changed = dag.workflow.persistence.params_changed(job)
+    settings = [
+        [value for value in side if kind_of(str(ast.literal_eval(value))) == "settings"]
+        for side in (changed.only_old, changed.only_new)
+    ]
+    return parameter_changes(*settings) if all(settings) else []
+
+
+def name_of(job: Any) -> str:
+    """Which job of its rule it is, by its wildcards."""
+    return " " + "/".join(job.wildcards_dict.values()) if job.wildcards_dict else ""
+
+
 def report(dag: Any) -> Iterator[str]:
     """The lines that explain what is due."""
     due = [job for job in dag.jobs if dag.needrun(job) and not job.is_norun]
@@ -109,15 +140,16 @@ def report(dag: Any) -> Iterator[str]:
     follows: Counter[str] = Counter()
     roots: dict[tuple[str, str], list[Any]] = {}
     for job in due:
-        # A job below one that is due is missing its inputs' news anyway; its own reason is the upstream job.
-        found = [] if any(parent in due for parent in dag.dependencies[job]) else causes(dag, job)
+        # Below a job that is due, a job reruns anyway: only settings of its own are news.
+        below = any(parent in due for parent in dag.dependencies[job])
+        found = own_settings(dag, job) if below else causes(dag, job)
         if found:
             roots.setdefault((job.rule.name, "; ".join(found)), []).append(job)
         else:
             follows[job.rule.name] += 1
     for (rule, cause), jobs in roots.items():
-        times = f" ({len(jobs)} jobs)" if len(jobs) > 1 else ""
-        yield f"{rule}{times}: {cause}{cost(jobs)}"
+        which = f" ({len(jobs)} jobs)" if len(jobs) > 1 else name_of(jobs[0])
+        yield f"{rule}{which}: {cause}{cost(jobs)}"
     if follows:
         rest = [job for job in due if not any(job in jobs for jobs in roots.values())]
         named = ", ".join(f"{count} {rule}" for rule, count in follows.items())
@@ -145,6 +177,7 @@ def main(argv: list[str]) -> None:
     from snakemake.exceptions import WorkflowError
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
 
+    logging.disable(logging.INFO)  # what a dry run says
     quiet = OutputSettings(dryrun=True, quiet={Quietness.ALL}, enable_file_logging=False)
     try:
         with SnakemakeApi(quiet) as api:

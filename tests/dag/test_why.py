@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ from .conftest import Checkout
 def why(checkout: Checkout) -> list[str]:
     command = [sys.executable, str(checkout.code / "workflow_scripts/why.py"), "--configfile", "small.yaml"]
     done = subprocess.run(command, cwd=checkout.work, text=True, capture_output=True, check=True)
+    assert not done.stderr
     return done.stdout.splitlines()
 
 
@@ -22,7 +22,7 @@ def test_nothing_to_do(checkout: Checkout) -> None:
 def test_a_changed_learning_rate(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"warm": {"learning_rate": 5.0e-4}})
     cause, follow = why(checkout)
-    assert cause.startswith("pretrain: learning_rate: 0.001 -> 0.0005, about ")
+    assert cause.startswith("pretrain pocket/warm: learning_rate 1.0e-3 -> 5.0e-4, about ")
     assert re.match(r"\d+ score_benchmark, 1 summarize, 1 render_report follow, about ", follow)
 
 
@@ -35,4 +35,11 @@ def test_an_edited_file(checkout: Checkout) -> None:
 def test_a_deleted_file(checkout: Checkout) -> None:
     score = "results/scores/pocket/cold/tstorycloze.dev.json"
     (checkout.work / score).unlink()
-    assert why(checkout)[0].startswith(f"score_benchmark: {score} missing")
+    assert why(checkout)[0].startswith(f"score_benchmark pocket/cold/tstorycloze/dev: {score} missing")
+
+
+def test_a_change_below_another_change_is_named_too(checkout: Checkout) -> None:
+    checkout.edit_recipe(encoders={"whisper": {"clusters": 150}}, models={"cold": {"learning_rate": 5.0e-4}})
+    lines = why(checkout)
+    assert any(line.startswith("fit_units whisper: clusters 200 -> 150") for line in lines)
+    assert any(line.startswith("pretrain pocket/cold: learning_rate 1.0e-3 -> 5.0e-4") for line in lines)
