@@ -139,12 +139,15 @@ def report(dag: Any) -> Iterator[str]:
         return
     follows: Counter[str] = Counter()
     roots: dict[tuple[str, str], list[Any]] = {}
+    # Below a job that is due, a job reruns anyway: only settings of its own are news.
+    below = {job: any(parent in due for parent in dag.dependencies[job]) for job in due}
+    found = {job: own_settings(dag, job) if below[job] else causes(dag, job) for job in due}
+    said = {change for changes in found.values() for change in changes}
     for job in due:
-        # Below a job that is due, a job reruns anyway: only settings of its own are news.
-        below = any(parent in due for parent in dag.dependencies[job])
-        found = own_settings(dag, job) if below else causes(dag, job)
-        if found:
-            roots.setdefault((job.rule.name, "; ".join(found)), []).append(job)
+        # What gets the whole recipe would say `models.cold.seed` of a changed `seed`.
+        news = [change for change in found[job] if not any(change.endswith(f".{other}") for other in said)]
+        if news:
+            roots.setdefault((job.rule.name, "; ".join(news)), []).append(job)
         else:
             follows[job.rule.name] += 1
     for (rule, cause), jobs in roots.items():
