@@ -254,3 +254,18 @@ def test_a_story_is_no_pair(tmp_path: Path) -> None:
     files.write_jsonl(tmp_path / "s.jsonl", [{"id": "dev-0", "prompt": "A cat sat.", "ending": "It slept."}])
     with pytest.raises(InputError, match=r"s\.jsonl, record 1: needs a string 'good'"):
         pairs.read_stories([tmp_path / "s.jsonl"], "sblimp")
+
+
+def test_length_says_nothing_about_pseudo_words() -> None:
+    random = np.random.default_rng(0)
+    items = [
+        pairs.Item(f"{index:03}", None, "word", *(np.zeros(length, np.uint16) for length in random.integers(3, 9, 2)))
+        for index in range(300)
+    ]
+    # Words tend to be the shorter ones.
+    items = [item for index, item in enumerate(items) if index % 2 or len(item.good) < len(item.bad)]
+    kept = pairs.balance_lengths(items, 0)
+    differences = np.array([len(item.good) - len(item.bad) for item in kept])
+    assert (differences > 0).sum() == (differences < 0).sum() == sum(len(item.good) > len(item.bad) for item in items)
+    assert (differences == 0).sum() == sum(len(item.good) == len(item.bad) for item in items)
+    assert kept == pairs.balance_lengths(items[::-1], 0)[::-1]

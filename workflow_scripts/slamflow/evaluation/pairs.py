@@ -180,6 +180,20 @@ def spoken_pairs(records: list[Story], spoken: dict[str, Spoken]) -> tuple[list[
     return sorted(items, key=lambda item: item.id), dict(left_out)
 
 
+def balance_lengths(items: list[Item], seed: int) -> list[Item]:
+    """As many items in which the right sequence is the longer as in which it is the shorter; equal ones stay.
+
+    What is too many is left out in the order of a hash of the ids. So length alone is right in half of the pairs, as
+    in sWUGGY, whose pseudo-words were chosen so that simple statistics do not tell (Nguyen et al. 2020).
+    """
+    order = sorted(items, key=lambda item: stable_hash(f"{seed} {item.id}"))
+    longer = [item for item in order if len(item.good) > len(item.bad)]
+    shorter = [item for item in order if len(item.good) < len(item.bad)]
+    fewest = min(len(longer), len(shorter))
+    dropped = {item.id for item in (*longer[fewest:], *shorter[fewest:])}
+    return [item for item in items if item.id not in dropped]
+
+
 def build(
     kind: BenchmarkKind, stories: list[Story], spoken: dict[str, Spoken], seed: int
 ) -> tuple[list[Item], dict[str, int]]:
@@ -193,6 +207,10 @@ def build(
         items, left_out = wrong_details(stories, spoken)
     else:
         items, left_out = spoken_pairs(stories, spoken)
+    if kind == "swuggy":
+        balanced = balance_lengths(items, seed)
+        left_out["length_tells"] = len(items) - len(balanced)
+        items = balanced
     if not items:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in left_out.items()) or "no stories were given"
         raise InputError(f"{kind}: none of {len(stories)} stories can be used ({reasons})")
