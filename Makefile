@@ -9,6 +9,7 @@ SOURCES := workflow_scripts tests
 pocket: .venv/ready ## run the default recipe and show its table of results
 	snakemake --cores all
 	python workflow_scripts/print_summary.py results/summary/pocket.json
+	@echo "The page: results/report/pocket.html"
 
 why: .venv/ready ## say which jobs of the default recipe would run, why, and what they cost
 	python workflow_scripts/why.py
