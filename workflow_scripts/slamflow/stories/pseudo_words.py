@@ -3,8 +3,8 @@
 
 Two words of the stories with the same number of syllables exchange their ends: home and week give heek and wome. One
 word is compared with one pseudo-word, the other with the other, so the sounds of the words are those of the
-pseudo-words. The engine still dwells on what it does not know: build_benchmark leaves pairs out until length says
-nothing.
+pseudo-words. But a codebook that was fitted on the words has steadier units for them, which are fewer without
+repetitions: build_benchmark leaves pairs out until length says nothing.
 """
 
 from __future__ import annotations
