@@ -16,6 +16,7 @@ from slamflow.evaluation import pairs
 from slamflow.evaluation.pairs import Spoken
 from slamflow.generation.auto_bleu import auto_bleu
 from slamflow.preferences import PreferencePair, build
+from slamflow.settings.evaluation import BenchmarkKind
 from slamflow.settings.preferences import BuildPreferences
 from slamflow.training.preference import read_pairs
 from tests.unit.test_benchmarks import make_stories, write_inputs
@@ -43,8 +44,9 @@ def test_both_kinds_are_the_sequences_of_the_benchmarks() -> None:
     found, left_out = build(settings("detail", "other_story"), stories, spoken)
     assert left_out == {}
     assert [pair.id for pair in found] == sorted(pair.id for pair in found)
-    for kind, benchmark in (("detail", "sstorycloze"), ("other_story", "tstorycloze")):
-        items = {item.id: item for item in pairs.build(benchmark, stories, spoken, 0)[0]}  # type: ignore[arg-type]
+    kinds: dict[str, BenchmarkKind] = {"detail": "sstorycloze", "other_story": "tstorycloze"}
+    for kind, benchmark in kinds.items():
+        items = {item.id: item for item in pairs.build(benchmark, stories, spoken, 0)[0]}
         of_kind = {pair.id.removesuffix(f".{kind}"): pair for pair in found if pair.id.endswith(f".{kind}")}
         assert of_kind.keys() == items.keys()
         for story, pair in of_kind.items():

@@ -32,6 +32,7 @@ from slamflow.settings.corpora import (
     PiperSpeech,
     Speech,
     StoryCorpus,
+    StorySplit,
     SynthesizeStories,
     WriteMinimalPairs,
     WriteStories,
@@ -424,7 +425,11 @@ class Plan:
     def compared_units(self, wildcards: Any) -> list[str]:
         """The unit shards of all spoken parts of a corpus."""
         splits = self.recipe.corpora[wildcards.corpus].splits
-        references = [f"{wildcards.corpus}/{name}" for name, split in splits.items() if getattr(split, "spoken", True)]
+        references = [
+            f"{wildcards.corpus}/{name}"
+            for name, split in splits.items()
+            if not isinstance(split, StorySplit) or split.spoken
+        ]
         return self.units(wildcards.encoder, references)
 
     def compare_voices(self, wildcards: Any) -> str:
