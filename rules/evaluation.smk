@@ -63,9 +63,9 @@ rule score_benchmark:
         part="dev|test",
     conda:
         "../envs/torch.yaml"
-    threads: 16
+    threads: PLAN.threads
     resources:
-        gpu=1,
+        gpu=PLAN.gpus,
         mem_mb=8000,
     params:
         command=PLAN.command("score_benchmark"),

@@ -27,9 +27,9 @@ rule continue_speech:
         model=one_of(PLAN.generation_models()),
     conda:
         "../envs/torch.yaml"
-    threads: 16
+    threads: PLAN.threads
     resources:
-        gpu=1,
+        gpu=PLAN.gpus,
         mem_mb=8000,
     params:
         command=PLAN.command("continue_speech"),
@@ -79,9 +79,9 @@ rule score_continuations:
         model=one_of(PLAN.generation_models()),
     conda:
         "../envs/torch.yaml"
-    threads: 16
+    threads: PLAN.threads
     resources:
-        gpu=1,
+        gpu=PLAN.gpus,
         mem_mb=8000,
     params:
         command=PLAN.command("score_continuations"),

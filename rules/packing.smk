@@ -19,6 +19,8 @@ rule pack_tokens:
         "<benchmarks>/pack_tokens/{dataset}/{part}.tsv"
     conda:
         "../envs/torch.yaml"
+    # What most other jobs wait for.
+    priority: 1
     resources:
         mem_mb=8000,
     params:

@@ -32,9 +32,11 @@ rule pretrain:
         model=one_of(PLAN.pretrained_models()),
     conda:
         "../envs/torch.yaml"
-    threads: 16
+    threads: PLAN.threads
+    # What most other jobs wait for.
+    priority: 1
     resources:
-        gpu=1,
+        gpu=PLAN.gpus,
         mem_mb=16000,
         # How much of a batch the device takes at once: the machine's matter, so a resource and not a setting.
         micro_batch_tokens=8192,
@@ -125,9 +127,11 @@ rule dpo:
         model=one_of(PLAN.preference_models()),
     conda:
         "../envs/torch.yaml"
-    threads: 16
+    threads: PLAN.threads
+    # What most other jobs wait for.
+    priority: 1
     resources:
-        gpu=1,
+        gpu=PLAN.gpus,
         mem_mb=16000,
         micro_batch_tokens=8192,
     params:

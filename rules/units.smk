@@ -22,9 +22,9 @@ rule fit_units:
         "<benchmarks>/fit_units/{encoder}.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: 16
+    threads: PLAN.threads
     resources:
-        gpu=1,
+        gpu=PLAN.gpus,
         mem_mb=8000,
     params:
         command=PLAN.command("fit_units"),
@@ -60,9 +60,9 @@ rule extract_units:
         "<benchmarks>/extract_units/{encoder}/{corpus}/{split}/{shard}.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: 16
+    threads: PLAN.threads
     resources:
-        gpu=1,
+        gpu=PLAN.gpus,
         mem_mb=8000,
     params:
         command=PLAN.command("extract_units"),

@@ -63,7 +63,7 @@ rule score_vocoder:
         "<benchmarks>/score_vocoder/{encoder}.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: 16
+    threads: PLAN.threads
     resources:
         mem_mb=4000,
     params:

@@ -107,7 +107,7 @@ def new_cluster(root: Path) -> Cluster:
     """A fresh checkout on a cluster, with the lines of the profile that are to be adapted put to use."""
     work = root / "work"
     work.mkdir()
-    (work / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    (work / "small.yaml").write_text(yaml.safe_dump({**SMALL, "compute": "device"}))
     code = copy_checkout(root / "code")
     profile = code / "profiles/slurm/config.yaml"
     profile.write_text(re.sub(r"^#(  +slurm_\w+:)", r"\1", profile.read_text(), flags=re.MULTILINE))

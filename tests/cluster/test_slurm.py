@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ..dag.conftest import ROOT
+from ..dag.conftest import ROOT, SMALL
 from .conftest import Cluster, Submission, new_cluster
 
 GPU_RULES = {
@@ -68,6 +68,14 @@ def test_only_what_computes_with_models_asks_for_a_gpu(submissions: list[Submiss
         assert submission.value("--gres") is None
     assert of(submissions, "pretrain")
     assert of(submissions, "extract_units")
+
+
+def test_models_that_a_core_is_enough_for_ask_for_no_gpu(tmp_path: Path) -> None:
+    cluster = new_cluster(tmp_path)
+    (cluster.checkout.work / "small.yaml").write_text(yaml.safe_dump({**SMALL, "compute": "core"}))
+    submissions = cluster.submit_all("results/units/whisper/codebook.json")
+    assert of(submissions, "fit_units")
+    assert all(submission.value("--gpus") is None for submission in submissions)
 
 
 def test_partition_and_account(submissions: list[Submission]) -> None:

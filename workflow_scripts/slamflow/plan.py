@@ -88,6 +88,8 @@ class Plan:
         self.recipe = recipe
         self.assets = assets
         self.scripts = scripts
+        # For a job that computes with models; Snakemake cuts the threads to what the machine has.
+        self.threads, self.gpus = (1, 0) if recipe.compute == "core" else (16, 1)
         self.check_files()
 
     def check_files(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -60,6 +60,9 @@ class Recipe(Settings):
 
     recipe: Name
     """Name of the recipe; models and scores lie under it."""
+    compute: Literal["device", "core"] = "device"
+    """What a job that computes with models gets: `device`, the GPU (all cores, where there is none), one job at a time;
+    `core`, one core, and jobs run side by side: more gets done so where models are as small as the pocket's."""
     assets: dict[Name, Asset] = {}
     """Further assets, beside those of recipes/assets.yaml."""
     corpora: dict[Name, Corpus]
