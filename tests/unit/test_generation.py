@@ -31,6 +31,7 @@ from slamflow import files
 from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
 from slamflow.evaluation.bootstrap import interval
+from slamflow.generation import gen_ppl
 from slamflow.generation.auto_bleu import auto_bleu
 from slamflow.generation.gen_ppl import TextJudge
 from slamflow.generation.prompts import choose_waves, encode_prompts, shuffled
@@ -333,7 +334,11 @@ def write_text_model(folder: Path, *special: str, **names: str) -> Path:
     return folder
 
 
-def test_likelihoods_are_those_of_one_text_at_a_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("bf16", "tolerance"), [(False, 1e-5), (True, 0.02)])
+def test_likelihoods_are_those_of_one_text_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bf16: bool, tolerance: float
+) -> None:
+    monkeypatch.setattr(gen_ppl, "multiplies_bf16", lambda: bf16)
     judge = TextJudge(write_text_model(tmp_path, "<|endoftext|>"))
     texts = ["the dog ran", "the", "a cat and a dog and the cat sat", "zebra ran"]
     nll, counts = judge.mean_nll(texts)
@@ -343,7 +348,7 @@ def test_likelihoods_are_those_of_one_text_at_a_time(tmp_path: Path) -> None:
         with torch.inference_mode():
             shares = judge.model(torch.tensor([ids]), use_cache=False).logits[0].double().log_softmax(-1)
         slow = [-float(shares[place, ids[place + 1]]) for place in range(len(ids) - 1)]
-        assert value == pytest.approx(sum(slow) / len(slow), abs=1e-5)
+        assert value == pytest.approx(sum(slow) / len(slow), abs=tolerance)
     with pytest.raises(ValueError, match="without tokens"):
         judge.mean_nll(["the", ""])
 

@@ -11,10 +11,11 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from slamflow import commands
+from slamflow.arithmetic import multiplies_bf16
 from slamflow.errors import InputError
 from slamflow.evaluation.likelihood import batches, load_model
 
-POSITIONS_AT_ONCE = 2048
+POSITIONS_AT_ONCE = 1024
 SEPARATOR = "<|endoftext|>"
 
 
@@ -38,7 +39,8 @@ class TextJudge:
         """Mean negative log-likelihood per token, in nats, of each text, and its number of tokens.
 
         A text stands at the beginning of a document: behind the separator that the model was trained with, or else
-        its BOS token (a chat model's BOS opens a dialogue, which a transcript is not). The end is not scored.
+        its BOS token (a chat model's BOS opens a dialogue, which a transcript is not). The end is not scored. On a CPU
+        that multiplies bf16 the products are in bf16: half the time, and GenPPL moves by less than 1 %.
         Raises ValueError for a text without tokens.
         """
         encoded = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
@@ -54,7 +56,8 @@ class TextJudge:
             targets = torch.full((len(group), width), -100)
             for row, index in enumerate(group):
                 rows[row, 1 : counts[index] + 1] = targets[row, : counts[index]] = torch.tensor(encoded[index])
-            logits = self.model(input_ids=rows[:, :-1].to(self.model.device), use_cache=False).logits.float()
+            with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16()):
+                logits = self.model(input_ids=rows[:, :-1].to(self.model.device), use_cache=False).logits.float()
             losses = cross_entropy(logits.flatten(0, 1), targets.flatten().to(logits.device), reduction="none").view_as(
                 targets
             )
