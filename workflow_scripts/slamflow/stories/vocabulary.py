@@ -27,7 +27,7 @@ OBJECTS = tuple(USES)
 
 # Slots of the templates, and what may fill them.
 POOLS: dict[str, tuple[str, ...]] = {
-    "place": ("in the garden", "by the river", "near the castle", "at the market", "under the bridge"),
+    "place": ("in the garden", "by the river", "near the castle", "under the bridge"),
     "friend": ("rabbit", "puppy", "turtle", "monkey", "farmer", "baker"),
     "feeling": ("sad", "worried", "lonely", "grumpy"),
     "tool": ("glue", "tape", "string", "paint"),
