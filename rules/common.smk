@@ -6,7 +6,7 @@ SCRIPTS = Path(workflow.basedir, "workflow_scripts")
 sys.path.insert(0, str(SCRIPTS))
 
 from slamflow.errors import InputError
-from slamflow.plan import Plan, load_assets, load_recipe, one_of
+from slamflow.plan import Plan, load_assets, load_recipe, one_of, one_of_parts
 from slamflow.sharding import SHARD_PATTERN
 
 try:

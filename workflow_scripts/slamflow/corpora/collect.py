@@ -96,12 +96,21 @@ def collect_audio(
     text, since it is not known which words fall into which. Returns the manifest. Raises InputError for sources that
     are missing or hold nothing.
     """
+    recordings = recordings_of(settings, sources, downloads)
+    about = write_shard(recordings, settings.recordings.max_seconds, output, quarantine)
+    result = {"corpus": settings.corpus, "split": settings.split, **about, "settings": settings.model_dump()}
+    files.write_json(manifest, result)
+    return result
+
+
+def write_shard(recordings: Iterable[Recording], max_seconds: float, output: Path, quarantine: Path) -> dict[str, Any]:
+    """Write a speech shard and the list of what was set aside; returns what its manifest says of it."""
     set_aside: list[dict[str, Any]] = []
     counts = {"recordings": 0, "utterances": 0}
     seconds = 0.0
     with files.atomic_path(output) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="none") as writer:
         waiting: list[dict[str, Any]] = []
-        for row in speech_rows(recordings_of(settings, sources, downloads), settings.recordings.max_seconds, set_aside):
+        for row in speech_rows(recordings, max_seconds, set_aside):
             counts["recordings"] += row["start"] == 0.0
             counts["utterances"] += 1
             seconds += row["seconds"]
@@ -115,18 +124,13 @@ def collect_audio(
     if set_aside:
         first = set_aside[0]
         log.warning("%d set aside, see %s; first: %s (%s)", len(set_aside), quarantine, first["id"], first["reason"])
-    result = {
-        "corpus": settings.corpus,
-        "split": settings.split,
+    return {
         **counts,
         "quarantined": len(set_aside),
         "seconds": round(seconds, 3),
-        "settings": settings.model_dump(),
         "sha256": files.sha256_file(output),
         "versions": {
             **{name: version(name) for name in ("numpy", "pyarrow", "soundfile")},
             "libsndfile": soundfile.__libsndfile_version__,
         },
     }
-    files.write_json(manifest, result)
-    return result

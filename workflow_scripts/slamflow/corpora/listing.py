@@ -101,6 +101,16 @@ def scan(path: str, kind: str, folders: tuple[str, ...]) -> tuple[Listed, ...]:
     return tuple(item for _, item in sorted(found.items()))
 
 
+def pairs_digest(root: Path) -> str:
+    """Hex digest of the names and sizes of a folder of spoken pairs, and of the lists of pairs (gold.csv) in it."""
+    digest = hashlib.sha256()
+    for item in scan(str(root), "folder", ()):
+        digest.update(f"{item.id}\0{item.size}\n".encode())
+    for path in sorted(root.rglob("gold.csv")):
+        digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode())
+    return digest.hexdigest()
+
+
 def has_audio(folder: Path) -> bool:
     """Whether there is a recording anywhere below `folder`; it looks no further than the first."""
     return any(
