@@ -412,7 +412,7 @@ class Plan:
             kept.add(f"{self.recipe.generation.corpus}/test")
         found = []
         for name, corpus in self.recipe.corpora.items():
-            for split, settings in corpus.splits.items():
+            for split in corpus.splits:
                 downloaded = isinstance(corpus, HubAudio) or (
                     isinstance(corpus, AudioArchive)
                     and all(archive.startswith("asset:") for archive in corpus.splits[split].archives)
