@@ -45,6 +45,19 @@ def folder_flag(name):
     return flag
 
 
+def shard_patterns(name=None):
+    """A params function that gives the shards of an input as patterns that the shell expands.
+
+    Thousands of names do not fit a command; a folder has no other file that fits a pattern.
+    """
+
+    def patterns(wildcards, input):
+        files = input.get(name) if name else input
+        return PLAN.shell_patterns([files] if isinstance(files, str) else files)
+
+    return patterns
+
+
 def validation_flags(wildcards, input):
     """`--validation NAME=FOLDER` for each validation corpus of a model."""
     folders = dict.fromkeys(Path(file).parent for file in input.validation)

@@ -91,12 +91,14 @@ rule build_preferences:
         command=PLAN.command("build_preferences"),
         code=PLAN.code("build_preferences"),
         settings=PLAN.preference_settings,
+        stories=shard_patterns("stories"),
+        units=shard_patterns("units"),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
-            --stories {input.stories:q} \
-            --units {input.units:q} \
+            --stories {params.stories} \
+            --units {params.units} \
             --output {output.preference_pairs:q} \
             --manifest {output.manifest:q} \
             2>&1 | tee {log:q}

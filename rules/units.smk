@@ -31,7 +31,11 @@ rule fit_units:
         code=PLAN.code("fit_units"),
         settings=PLAN.encoder,
         model=folder_flag("model"),
-        audio=lambda wildcards, input: f"--audio {input.audio}" if input.audio else "",
+        audio=lambda wildcards, input: (
+            f"--audio {shard_patterns('audio')(wildcards, input)}"
+            if input.audio
+            else ""
+        ),
         given=lambda wildcards, input: f"--given {input.given}" if input.given else "",
     shell:
         r"""
@@ -101,11 +105,12 @@ rule compare_voices:
         command=PLAN.command("compare_voices"),
         code=PLAN.code("compare_voices"),
         settings=PLAN.compare_voices,
+        units=shard_patterns(),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
-            --units {input:q} \
+            --units {params.units} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """

@@ -49,7 +49,7 @@ from slamflow.settings.spoken_pairs import CollectPairs, SpokenPairCorpus
 from slamflow.settings.training import OBSERVATION, Model, Preference
 from slamflow.settings.units import ExtractUnits
 from slamflow.settings.vocoder import ScoreVocoder, TrainVocoder
-from slamflow.sharding import shard_names
+from slamflow.sharding import SHARD_PATTERN, shard_names
 from slamflow.stories.sources import items_digest
 from slamflow.strict_yaml import load_yaml
 
@@ -221,6 +221,17 @@ class Plan:
         """Digest of the code of workflow_scripts/<name>.py."""
         return code_digest(self.scripts / f"{name}.py")
 
+    def shell_patterns(self, files: list[str]) -> str:
+        """Shards as patterns for the shell, such as `folder/????-of-0024.parquet`; other files by their names."""
+        patterns = []
+        for file in map(str, files):
+            folder, _, name = file.rpartition("/")
+            index, joined, rest = name.partition("-of-")
+            is_shard = joined and re.fullmatch(SHARD_PATTERN, name.partition(".")[0])
+            shown = f"{'?' * len(index)}{joined}{rest}" if is_shard else shlex.quote(name)
+            patterns.append(f"{shlex.quote(folder)}/{shown}" if folder else shown)
+        return " ".join(dict.fromkeys(patterns))
+
     # Assets
 
     def asset_file(self, wildcards: Any) -> str:
@@ -228,9 +239,10 @@ class Plan:
         return _json(self.assets[wildcards.asset].files[wildcards.file])
 
     def asset_content(self, wildcards: Any) -> str:
-        """What pins an asset's file: its sha256, or its hub revision."""
+        """What pins an asset's file: its checksum, or where it comes from (a hub revision, or an address)."""
         file = self.assets[wildcards.asset].files[wildcards.file]
-        return file.sha256 or " ".join(file.sources)
+        published = file.checksum if file.checksum != "unpublished" else None
+        return file.sha256 or published or " ".join(file.sources)
 
     def asset_files(self, name: str) -> list[str]:
         """All files of an asset."""

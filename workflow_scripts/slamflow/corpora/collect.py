@@ -19,7 +19,7 @@ from slamflow.corpora.archives import archive_recordings
 from slamflow.corpora.folders import folder_recordings
 from slamflow.corpora.hub import hub_recordings
 from slamflow.corpora.recordings import Recording
-from slamflow.corpora.segments import pieces
+from slamflow.corpora.segments import pieces, spoken_pieces
 from slamflow.errors import InputError
 from slamflow.settings.audio import AudioArchive, CollectAudio, HubAudio
 from slamflow.speech.shards import SCHEMA
@@ -57,7 +57,9 @@ def speech_rows(
             seen.add(item.id)
             text = item.text()
             with item.open() as file:
-                for piece in pieces(file, max_seconds):
+                speech = item.speech() if item.speech else None
+                found = pieces(file, max_seconds) if speech is None else spoken_pieces(file, speech, max_seconds)
+                for piece in found:
                     yield {
                         "id": item.id if piece.whole else f"{item.id}#{good:04d}",
                         "speaker": item.speaker,
@@ -108,10 +110,12 @@ def write_shard(recordings: Iterable[Recording], max_seconds: float, output: Pat
     set_aside: list[dict[str, Any]] = []
     counts = {"recordings": 0, "utterances": 0}
     seconds = 0.0
+    source = None
     with files.atomic_path(output) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="none") as writer:
         waiting: list[dict[str, Any]] = []
         for row in speech_rows(recordings, max_seconds, set_aside):
-            counts["recordings"] += row["start"] == 0.0
+            counts["recordings"] += row["source"] != source
+            source = row["source"]
             counts["utterances"] += 1
             seconds += row["seconds"]
             waiting.append(row)

@@ -17,7 +17,7 @@ from slamflow.errors import InputError
 from slamflow.settings.audio import AudioArchive, AudioFolder, HubAudio, LibriSpeech, RecordedCorpus
 from slamflow.sharding import parse_shard, shard_of, stable_hash
 
-AUDIO_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"))
+AUDIO_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".sph"))
 UNREADABLE_SUFFIXES = frozenset((".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr"))
 """Speech that libsndfile cannot read: listed all the same, so that it is named among what was set aside."""
 TRANSCRIPTS = ".trans.txt"
