@@ -370,12 +370,13 @@ def test_pairs_of_the_hub_are_rows_and_an_unpinned_dataset_is_taken_at_the_commi
     server = hub_stand_in.start(state)
     try:
         monkeypatch.setenv("HF_ENDPOINT", state.url)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
         commit = hub_stand_in.COMMIT
         state.files[f"/datasets/speed/sBLIMP/resolve/{commit}/data/train-0.parquet"] = table
-        siblings = [{"rfilename": "data/train-0.parquet"}]
         state.files["/api/datasets/speed/sBLIMP"] = json.dumps({"id": "speed/sBLIMP", "sha": commit}).encode()
-        about = {"id": "speed/sBLIMP", "sha": commit, "siblings": siblings}
-        state.files[f"/api/datasets/speed/sBLIMP/revision/{commit}"] = json.dumps(about).encode()
+        tree = [{"type": "file", "path": "data/train-0.parquet", "size": len(table), "oid": "0" * 40}]
+        for query in ("recursive=True&expand=False", "recursive=true&expand=false"):
+            state.files[f"/api/datasets/speed/sBLIMP/tree/{commit}?{query}"] = json.dumps(tree).encode()
         pinned = tmp_path / "pin.json"
         pin_revision.main(["--repo", "speed/sBLIMP", "--output", str(pinned)])
         assert files.read_json(pinned) == {"repo": "speed/sBLIMP", "commit": commit}

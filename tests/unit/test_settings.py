@@ -49,7 +49,8 @@ def test_shipped_recipes_are_accepted(path: Path) -> None:
         laid_over = copy.deepcopy(POCKET)
         update_config(laid_over, config)
         config = laid_over
-    Plan(load_recipe(config, []), load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
+    checked = load_recipe(config, [])
+    Plan(checked, load_assets(ROOT / "recipes/assets.yaml", checked.assets), ROOT / "workflow_scripts")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,28 @@ def test_shipped_recipes_are_accepted(path: Path) -> None:
         ("training.learning_rate", "1e-4", ["training.learning_rate", "text in YAML", "1.0e-4"]),
         ("corpora.stories.splits.train.shards", -4, ["corpora.stories.splits.train.shards", "greater than"]),
         ("corpora.stories.splits.extra", {"stories": 3}, ["corpora.stories.splits.extra", "train"]),
+        ("datasets.speech.train", {"stories/train": 0.0}, ["datasets.speech.train", "greater than 0"]),
+        ("datasets.speech.train", {"stories/trian": 1.0}, ["no split 'stories/trian'"]),
+        (
+            "corpora.published",
+            {"kind": "spoken_pairs", "task": "sblimp", "splits": {"test": {}}},
+            ["corpora.published", "either repo", "or path"],
+        ),
+        (
+            "corpora.published",
+            {"kind": "spoken_pairs", "task": "sblimp", "repo": "a/b", "splits": {"test": {}}},
+            ["corpora.published", "needs revision and files"],
+        ),
+        (
+            "corpora.published",
+            {
+                "kind": "spoken_pairs",
+                "task": "sblimp",
+                "path": "a",
+                "splits": {"dev": {}, "test": {"per_cent": [50, 100]}},
+            },
+            ["corpora.published", "dev and test share pairs"],
+        ),
         ("datasets.speech.train", ["storys/train"], ["datasets.speech", "no corpus 'storys'", "stories"]),
         ("datasets.speech.train", ["stories/trian"], ["no split 'stories/trian'", "stories/train"]),
         ("datasets.speech.train", ["stories/text"], ["datasets.speech", "stories/text is not spoken"]),
@@ -93,7 +116,7 @@ def test_shipped_recipes_are_accepted(path: Path) -> None:
         (
             "corpora.mine",
             {"kind": "mp3s"},
-            ["corpora.mine", "stories, minimal_pairs, librispeech, folder, archive or hub"],
+            ["corpora.mine", "stories, minimal_pairs, spoken_pairs, librispeech, folder, archive or hub"],
         ),
         ("corpora.examples.splits.validation.shards", 0, ["corpora.examples.splits.validation.shards"]),
         ("corpora.examples.text", {}, ["corpora.examples.text", "unknown key"]),

@@ -174,6 +174,7 @@ class Recipe(Settings):
                     problems.append(
                         f"benchmarks.{name}.corpus: {benchmark.corpus} has task {corpus.task}, not {benchmark.kind}"
                     )
+                corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/test")
                 continue
             of_pairs = benchmark.kind in get_args(PairTask)
             for part in ("dev", "test"):
