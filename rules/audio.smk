@@ -3,6 +3,7 @@
 # in:  a folder (LibriSpeech's layout or any other), archives, or a dataset of the hub
 # out: <results>/audio/{corpus}/{split}/{shard}.parquet              their recordings, as the files' own bytes
 #      <results>/audio/{corpus}/{split}/{shard}.quarantine.jsonl     what could not be used, and why
+#      <results>/streams/{encoder}/{corpus}/{split}/{shard}.parquet  the same where it can be had again, until encoded
 #      <results>/text/{corpus}/{split}/{shard}.jsonl                 for pairs, which recordings belong together
 #      <resources>/revisions/{dataset}.json                          the commit of a dataset without a fixed one
 
@@ -77,12 +78,21 @@ rule collect_audio:
         """
 
 
-# What can be had again is dropped once it is encoded: the next shard needs the space.
+# What can be had again is dropped once it is encoded: the next shard needs the space. Each encoder fetches for itself,
+# so that another one is no reason to encode again.
 use rule collect_audio as stream_audio with:
+    input:
+        archives=PLAN.audio_archives,
+        commit=lambda wildcards: ancient(PLAN.commit_file(wildcards)),
+        before=lambda wildcards: ancient(PLAN.shard_before(wildcards)),
     output:
-        audio=temp("<results>/audio/{corpus}/{split}/{shard}.parquet"),
-        manifest="<results>/audio/{corpus}/{split}/{shard}.json",
-        quarantine="<results>/audio/{corpus}/{split}/{shard}.quarantine.jsonl",
+        audio=temp("<results>/streams/{encoder}/{corpus}/{split}/{shard}.parquet"),
+        manifest="<results>/streams/{encoder}/{corpus}/{split}/{shard}.json",
+        quarantine="<results>/streams/{encoder}/{corpus}/{split}/{shard}.quarantine.jsonl",
+    log:
+        "<logs>/stream_audio/{encoder}/{corpus}/{split}/{shard}.log",
+    benchmark:
+        "<benchmarks>/stream_audio/{encoder}/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
         corpus=one_of_parts(PLAN.streamed()),
 

@@ -1,6 +1,6 @@
 # Speech units.
 #
-# in:  <results>/audio/{corpus}/{split}/{shard}.parquet
+# in:  <results>/audio/{corpus}/{split}/{shard}.parquet, or <results>/streams/{encoder}/...
 # out: <results>/units/{encoder}/codebook.safetensors
 #      <results>/units/{encoder}/{corpus}/{split}/{shard}.parquet             deduplicated units and durations
 #      <results>/units/{encoder}/{corpus}/{split}/{shard}.quarantine.jsonl    what could not be encoded, and why
@@ -51,7 +51,7 @@ rule fit_units:
 rule extract_units:
     """Encode the speech of one shard."""
     input:
-        audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
+        audio=PLAN.speech_shard,
         codebook="<results>/units/{encoder}/codebook.safetensors",
         model=PLAN.encoder_model,
     output:
@@ -72,6 +72,8 @@ rule extract_units:
         command=PLAN.command("extract_units"),
         code=PLAN.code("extract_units"),
         settings=PLAN.extract_units,
+        # What speech is that is no longer there.
+        speech=PLAN.streamed_speech,
         model=folder_flag("model"),
     shell:
         r"""

@@ -39,6 +39,12 @@ def jobs(checkout: Checkout, config: Path) -> Counter[str]:
     return Counter(job for job in found if job not in TARGETS)
 
 
+def commands(checkout: Checkout, *arguments: str) -> list[str]:
+    """The commands and settings of all jobs, sorted."""
+    text = checkout.snakemake(*arguments).stdout
+    return sorted(re.findall(r"^ +python .*|--settings.*", text, flags=re.MULTILINE))
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_shipped_recipe_makes_a_complete_graph(fresh: Checkout, tmp_path: Path, name: str) -> None:
     config = with_few_shards(load_yaml(ROOT / f"recipes/{name}.yaml"))
@@ -59,7 +65,7 @@ def test_a_shipped_recipe_makes_a_complete_graph(fresh: Checkout, tmp_path: Path
 def test_tuning_the_pocket_cannot_change_another_recipe(fresh: Checkout) -> None:
     config = fresh.code / "recipes/own_audio.yaml"
     shown = ["--dry-run", "--printshellcmds", "--configfile", str(config)]
-    before = re.findall(r"^ +python .*|--settings.*", fresh.snakemake(*shown).stdout, flags=re.MULTILINE)
+    before = commands(fresh, *shown)
     pocket = fresh.code / "config.yaml"
     text = pocket.read_text()
     tuned = yaml.safe_load(text)
@@ -68,7 +74,7 @@ def test_tuning_the_pocket_cannot_change_another_recipe(fresh: Checkout) -> None
     tuned["datasets"]["speech"]["context"] = 64
     try:
         pocket.write_text(yaml.safe_dump(tuned))
-        assert re.findall(r"^ +python .*|--settings.*", fresh.snakemake(*shown).stdout, flags=re.MULTILINE) == before
+        assert commands(fresh, *shown) == before
         # The pocket itself is another now.
         assert "0.5" in fresh.snakemake("--dry-run", "--printshellcmds", "models").stdout
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections import Counter
@@ -117,8 +118,10 @@ HUB_SPEECH = {"train": ["stories/train", "hub/train"], "validation": ["stories/v
 
 def audio_of(checkout: Checkout, corpus: str) -> list[str]:
     """The speech shards of a corpus that are on disk."""
-    folder = checkout.work / "results/audio" / corpus
-    return sorted(f"{path.parent.name}/{path.name[:4]}" for path in folder.glob("*/*.parquet"))
+    found = [
+        path for place in ("audio", "streams/*") for path in checkout.work.glob(f"results/{place}/{corpus}/*/*.parquet")
+    ]
+    return sorted(f"{path.parent.name}/{path.name[:4]}" for path in found)
 
 
 def test_speech_that_can_be_had_again_is_dropped_and_not_fetched_again(checkout: Checkout) -> None:
@@ -134,7 +137,7 @@ def test_speech_that_can_be_had_again_is_dropped_and_not_fetched_again(checkout:
     (checkout.work / "results/units/whisper/hub/train/0001-of-0003.parquet").unlink()
     assert checkout.due("units") == {"stream_audio": 1, "extract_units": 1}
     checkout.run("units")
-    # A second encoder needs the speech once more, and then it is gone again.
+    # A second encoder needs the speech once more, and then it is gone again; the first has nothing to do.
     other = {"kind": "logmel", "clusters": 10, "fit": {"corpora": ["stories/validation"]}}
     second = {"encoder": "second", "train": ["hub/train"]}
     checkout.edit_recipe(encoders={"second": other}, datasets={"second": second})
@@ -142,6 +145,23 @@ def test_speech_that_can_be_had_again_is_dropped_and_not_fetched_again(checkout:
     assert due["stream_audio"] == due["extract_units"] == 3
     checkout.run("rows")
     assert audio_of(checkout, "hub") == []
+    # It is noticed that speech which is not there would be another now.
+    checkout.edit_recipe(corpora={"hub": {"max_seconds": 20.0}})
+    assert checkout.due("units") == {"stream_audio": 7, "extract_units": 7}
+
+
+def test_few_shards_are_ahead_of_the_encoder_and_an_old_one_is_made_again_alone(checkout: Checkout) -> None:
+    splits = {"train": {"files": ["*"], "shards": 36}}
+    checkout.edit_recipe(
+        corpora={"hub": {**HUB, "splits": splits}}, datasets={"speech": {"train": ["stories/train", "hub/train"]}}
+    )
+    shown = checkout.snakemake("units", "--dry-run", "--configfile", "small.yaml").stdout
+    waiting = re.findall(r"rule stream_audio:\n +input: .*/(\d{4})-of-0036\.json\n +output: .*?/(\d{4})-of", shown)
+    assert sorted(waiting) == [(f"{index:04d}", f"{index + 32:04d}") for index in range(4)]
+    checkout.run("units")
+    assert checkout.due("units") == Counter()
+    (checkout.work / "results/units/whisper/hub/train/0001-of-0036.parquet").unlink()
+    assert checkout.due("units") == {"stream_audio": 1, "extract_units": 1}
 
 
 def test_speech_that_a_codebook_a_vocoder_or_prompts_are_made_of_stays(checkout: Checkout) -> None:

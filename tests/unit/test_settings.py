@@ -43,13 +43,22 @@ def test_the_pocket_recipe_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(set(ROOT.glob("recipes/*.yaml")) - {ROOT / "recipes/assets.yaml"}))
-def test_shipped_recipes_are_accepted(path: Path) -> None:
+def test_shipped_recipes_are_accepted(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_yaml(path)
     if "recipe" not in config:
-        laid_over = copy.deepcopy(POCKET)
+        under = "recipes/slam.yaml" if path.stem == "spoken_storycloze" else "config.yaml"
+        laid_over = load_yaml(ROOT / under)
         update_config(laid_over, config)
         config = laid_over
     checked = load_recipe(config, [])
+    if path.stem == "spoken_storycloze":
+        with pytest.raises(InputError, match=r"sSC: no such folder.*docs/audio.md"):
+            Plan(checked, load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
+        for name in ("sSC", "tSC"):
+            folder = tmp_path / "resources/spoken_storycloze" / name
+            folder.mkdir(parents=True)
+            (folder / "1_correct.wav").touch()
+        monkeypatch.chdir(tmp_path)
     Plan(checked, load_assets(ROOT / "recipes/assets.yaml", checked.assets), ROOT / "workflow_scripts")
 
 

@@ -49,13 +49,15 @@ from slamflow.settings.spoken_pairs import CollectPairs, SpokenPairCorpus
 from slamflow.settings.training import OBSERVATION, Model, Preference
 from slamflow.settings.units import ExtractUnits
 from slamflow.settings.vocoder import ScoreVocoder, TrainVocoder
-from slamflow.sharding import SHARD_PATTERN, shard_names
+from slamflow.sharding import SHARD_PATTERN, parse_shard, shard_names
 from slamflow.stories.sources import items_digest
 from slamflow.strict_yaml import load_yaml
 
 SPECIAL_TOKENS = 2  # PAD, and BOS which is EOS too
 MODEL_FILES = ("config.json", "model.safetensors")
 VOCODER_FILES = ("vocoder.safetensors", "vocoder.json")
+SHARDS_AHEAD = 32
+"""How many shards of streamed speech may wait for their encoder: downloads are often faster."""
 ROW_FILES = ("data-00000-of-00001.arrow", "dataset_info.json", "state.json", "manifest.json")
 
 
@@ -99,6 +101,7 @@ class Plan:
         # For a job that computes with models; Snakemake cuts the threads to what the machine has.
         self.threads, self.gpus = (1, 0) if recipe.compute == "core" else (16, 1)
         self.check_files()
+        self._streamed = frozenset(self.streamed())
 
     def check_files(self) -> None:
         """Raises InputError for a model or text that is neither an asset nor something on disk."""
@@ -432,6 +435,29 @@ class Plan:
                 if downloaded and f"{name}/{split}" not in kept:
                     found.append(f"{name}/{split}")
         return found
+
+    def is_streamed(self, wildcards: Any) -> bool:
+        """Whether a corpus/split is dropped once it is encoded."""
+        return f"{wildcards.corpus}/{wildcards.split}" in self._streamed
+
+    def streamed_speech(self, wildcards: Any) -> str:
+        """What the speech of a shard is made from, if it is not kept: then Snakemake cannot tell that this changed."""
+        if not self.is_streamed(wildcards):
+            return ""
+        return f"{self.collect_audio(wildcards)} {self.code('collect_audio')}"
+
+    def speech_shard(self, wildcards: Any) -> str:
+        """The speech of one shard, for one encoder."""
+        place = f"streams/{wildcards.encoder}" if self.is_streamed(wildcards) else "audio"
+        return f"<results>/{place}/{wildcards.corpus}/{wildcards.split}/{wildcards.shard}.parquet"
+
+    def shard_before(self, wildcards: Any) -> list[str]:
+        """The units of an earlier shard, for which a streamed one waits: so that few are on disk at a time."""
+        reference = f"{wildcards.corpus}/{wildcards.split}"
+        index, _ = parse_shard(wildcards.shard)
+        if index < SHARDS_AHEAD:
+            return []
+        return [f"<results>/units/{wildcards.encoder}/{reference}/{self.shards(reference)[index - SHARDS_AHEAD]}.json"]
 
     def kept(self) -> list[str]:
         """The corpus/split of recordings that stay on disk."""

@@ -36,7 +36,12 @@ def convert(source: Path, output: Path) -> None:
         config = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
-            None, config=config, state_dict=state, dtype=next(iter(state.values())).dtype
+            source,
+            config=config,
+            dtype=next(iter(state.values())).dtype,
+            local_files_only=True,
+            use_safetensors=False,
+            weights_only=True,
         )
     except (ValueError, LookupError, OSError, RuntimeError) as error:
         raise InputError(f"{source}: not a causal language model that transformers reads ({error})") from None

@@ -38,6 +38,7 @@ STAGE_OUTPUTS = {
     "convert_asset": "{resources}/models/{job}/*",
     "pin_revision": "{resources}/revisions/{job}.json",
     "collect_audio": "{results}/audio/{job}.*",
+    "stream_audio": "{results}/streams/{job}.*",
     "collect_pairs": "{results}/audio/{job}.*",
     "write_stories": "{results}/text/{job}.*",
     "write_minimal_pairs": "{results}/text/{job}.*",
