@@ -407,7 +407,7 @@ def opt(tmp_path: Path) -> tuple[Path, OPTForCausalLM]:
         max_position_embeddings=32,
         architectures=["OPTForCausalLM"],
     )
-    model = OPTForCausalLM(config).half()
+    model = OPTForCausalLM(config).half().eval()
     config.save_pretrained(folder)
     state = {
         name.removeprefix("model."): value for name, value in model.state_dict().items() if name != "lm_head.weight"
