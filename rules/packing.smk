@@ -17,10 +17,10 @@ rule pack_tokens:
         "<logs>/pack_tokens/{dataset}/{part}.log",
     benchmark:
         "<benchmarks>/pack_tokens/{dataset}/{part}.tsv"
-    conda:
-        "../envs/torch.yaml"
     # What most other jobs wait for.
     priority: 1
+    conda:
+        "../envs/torch.yaml"
     resources:
         mem_mb=8000,
     params:

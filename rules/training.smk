@@ -30,11 +30,11 @@ rule pretrain:
         "<benchmarks>/pretrain/{recipe}/{model}.tsv"
     wildcard_constraints:
         model=one_of(PLAN.pretrained_models()),
+    # What most other jobs wait for.
+    priority: 1
     conda:
         "../envs/torch.yaml"
     threads: PLAN.threads
-    # What most other jobs wait for.
-    priority: 1
     resources:
         gpu=PLAN.gpus,
         mem_mb=16000,
@@ -127,11 +127,11 @@ rule dpo:
         "<benchmarks>/dpo/{recipe}/{model}.tsv"
     wildcard_constraints:
         model=one_of(PLAN.preference_models()),
+    # What most other jobs wait for.
+    priority: 1
     conda:
         "../envs/torch.yaml"
     threads: PLAN.threads
-    # What most other jobs wait for.
-    priority: 1
     resources:
         gpu=PLAN.gpus,
         mem_mb=16000,
