@@ -146,11 +146,6 @@ def test_every_file_that_a_recipe_names_is_among_its_assets(path: Path) -> None:
     assert used_assets(planned) or path.stem == "config"
 
 
-def test_each_shipped_asset_is_of_use_in_some_recipe() -> None:
-    used = set().union(*(used_assets(plan(path)) for path in WHOLE))
-    assert set(load_assets(ROOT / "recipes/assets.yaml", {})) <= used
-
-
 def test_the_ablations_differ_in_their_speech_alone() -> None:
     checked = recipe(ROOT / "recipes/slam_ablations.yaml")
     models = [checked.models[name] for name in ("with_synthetic", "neither", "with_diverse", "with_both")]
