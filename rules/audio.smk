@@ -3,12 +3,44 @@
 # in:  a folder (LibriSpeech's layout or any other), archives, or a dataset of the hub
 # out: <results>/audio/{corpus}/{split}/{shard}.parquet              their recordings, as the files' own bytes
 #      <results>/audio/{corpus}/{split}/{shard}.quarantine.jsonl     what could not be used, and why
+#      <results>/streams/{encoder}/{corpus}/{split}/{shard}.parquet  the same where it can be had again, until encoded
+#      <results>/text/{corpus}/{split}/{shard}.jsonl                 for pairs, which recordings belong together
+#      <resources>/revisions/{dataset}.json                          the commit of a dataset without a fixed one
+
+
+rule pin_revision:
+    """Keep the newest commit of a dataset of the hub, so that all jobs take the same."""
+    output:
+        "<resources>/revisions/{dataset}.json",
+    log:
+        "<logs>/pin_revision/{dataset}.log",
+    benchmark:
+        "<benchmarks>/pin_revision/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(PLAN.unpinned()),
+    retries: 2
+    localrule: True
+    conda:
+        "../envs/base.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        command=PLAN.command("pin_revision"),
+        repo=lambda wildcards: PLAN.unpinned()[wildcards.dataset],
+    shell:
+        r"""
+        {params.command} \
+            --repo {params.repo} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule collect_audio:
     """Collect the recordings of one shard."""
     input:
         archives=PLAN.audio_archives,
+        commit=lambda wildcards: ancient(PLAN.commit_file(wildcards)),
     output:
         audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
         manifest="<results>/audio/{corpus}/{split}/{shard}.json",
@@ -18,7 +50,7 @@ rule collect_audio:
     benchmark:
         "<benchmarks>/collect_audio/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of(PLAN.recorded_corpora()),
+        corpus=one_of_parts(PLAN.kept()),
     retries: 1
     conda:
         "../envs/speech.yaml"
@@ -32,11 +64,74 @@ rule collect_audio:
         recordings=PLAN.audio_items,
         # Where they lie is no reason to collect them again.
         source=PLAN.audio_source,
+        commit=lambda wildcards, input: (
+            f"--commit {input.commit}" if input.commit else ""
+        ),
     shell:
         r"""
         {params.command} \
-            --settings {params.settings:q} {params.source} \
+            --settings {params.settings:q} {params.source} {params.commit} \
             --output {output.audio:q} \
+            --manifest {output.manifest:q} \
+            --quarantine {output.quarantine:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+# What can be had again is dropped once it is encoded: the next shard needs the space. Each encoder fetches for itself,
+# so that another one is no reason to encode again.
+use rule collect_audio as stream_audio with:
+    input:
+        archives=PLAN.audio_archives,
+        commit=lambda wildcards: ancient(PLAN.commit_file(wildcards)),
+        before=lambda wildcards: ancient(PLAN.shard_before(wildcards)),
+    output:
+        audio=temp("<results>/streams/{encoder}/{corpus}/{split}/{shard}.parquet"),
+        manifest="<results>/streams/{encoder}/{corpus}/{split}/{shard}.json",
+        quarantine="<results>/streams/{encoder}/{corpus}/{split}/{shard}.quarantine.jsonl",
+    log:
+        "<logs>/stream_audio/{encoder}/{corpus}/{split}/{shard}.log",
+    benchmark:
+        "<benchmarks>/stream_audio/{encoder}/{corpus}/{split}/{shard}.tsv"
+    wildcard_constraints:
+        corpus=one_of_parts(PLAN.streamed()),
+
+
+rule collect_pairs:
+    """Collect one shard of pairs that were published as speech."""
+    input:
+        commit=lambda wildcards: ancient(PLAN.commit_file(wildcards)),
+    output:
+        audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
+        text="<results>/text/{corpus}/{split}/{shard}.jsonl",
+        manifest="<results>/audio/{corpus}/{split}/{shard}.json",
+        quarantine="<results>/audio/{corpus}/{split}/{shard}.quarantine.jsonl",
+    log:
+        "<logs>/collect_pairs/{corpus}/{split}/{shard}.log",
+    benchmark:
+        "<benchmarks>/collect_pairs/{corpus}/{split}/{shard}.tsv"
+    wildcard_constraints:
+        corpus=one_of(PLAN.spoken_pair_corpora()),
+    retries: 1
+    conda:
+        "../envs/speech.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        command=PLAN.command("collect_pairs"),
+        code=PLAN.code("collect_pairs"),
+        settings=PLAN.collect_pairs,
+        recordings=PLAN.pair_recordings,
+        source=PLAN.pair_source,
+        commit=lambda wildcards, input: (
+            f"--commit {input.commit}" if input.commit else ""
+        ),
+    shell:
+        r"""
+        {params.command} \
+            --settings {params.settings:q} {params.source} {params.commit} \
+            --output {output.audio:q} \
+            --text {output.text:q} \
             --manifest {output.manifest:q} \
             --quarantine {output.quarantine:q} \
             2>&1 | tee {log:q}

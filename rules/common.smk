@@ -6,7 +6,7 @@ SCRIPTS = Path(workflow.basedir, "workflow_scripts")
 sys.path.insert(0, str(SCRIPTS))
 
 from slamflow.errors import InputError
-from slamflow.plan import Plan, load_assets, load_recipe, one_of
+from slamflow.plan import Plan, load_assets, load_recipe, one_of, one_of_parts
 from slamflow.sharding import SHARD_PATTERN
 
 try:
@@ -43,6 +43,19 @@ def folder_flag(name):
         return f"--{name} {Path(files[0]).parent}" if files else ""
 
     return flag
+
+
+def shard_patterns(name=None):
+    """A params function that gives the shards of an input as patterns that the shell expands.
+
+    Thousands of names do not fit a command; a folder has no other file that fits a pattern.
+    """
+
+    def patterns(wildcards, input):
+        files = input.get(name) if name else input
+        return PLAN.shell_patterns([files] if isinstance(files, str) else files)
+
+    return patterns
 
 
 def validation_flags(wildcards, input):

@@ -28,12 +28,14 @@ rule build_benchmark:
         command=PLAN.command("build_benchmark"),
         code=PLAN.code("build_benchmark"),
         settings=PLAN.benchmark_settings,
+        stories=shard_patterns("stories"),
+        units=shard_patterns("units"),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
-            --stories {input.stories:q} \
-            --units {input.units:q} \
+            --stories {params.stories} \
+            --units {params.units} \
             --output {output.minimal_pairs:q} \
             --manifest {output.manifest:q} \
             2>&1 | tee {log:q}
@@ -115,13 +117,14 @@ rule score_baselines:
         command=PLAN.command("score_baselines"),
         code=PLAN.code("score_baselines"),
         settings=PLAN.evaluation,
+        train=shard_patterns("train"),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
             --benchmark {wildcards.benchmark} \
             --part {wildcards.part} \
-            --train {input.train:q} \
+            --train {params.train} \
             --items {input.minimal_pairs:q} \
             --manifest {input.manifest:q} \
             --unigram {output.unigram:q} \

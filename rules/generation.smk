@@ -44,11 +44,12 @@ rule continue_speech:
             f"--encoder-model {Path(input.encoder[0]).parent}" if input.encoder else ""
         ),
         vocoder=lambda wildcards, input: Path(input.vocoder[0]).parent,
+        audio=shard_patterns("audio"),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} {params.source} {params.encoder} \
-            --audio {input.audio:q} \
+            --audio {params.audio} \
             --codebook {input.codebook:q} \
             --vocoder {params.vocoder:q} \
             --output {output:q} \

@@ -17,10 +17,10 @@ rule pack_tokens:
         "<logs>/pack_tokens/{dataset}/{part}.log",
     benchmark:
         "<benchmarks>/pack_tokens/{dataset}/{part}.tsv"
-    conda:
-        "../envs/torch.yaml"
     # What most other jobs wait for.
     priority: 1
+    conda:
+        "../envs/torch.yaml"
     resources:
         mem_mb=8000,
     params:
@@ -28,11 +28,12 @@ rule pack_tokens:
         code=PLAN.code("pack_tokens"),
         settings=PLAN.pack_tokens,
         folder=subpath(output.rows, parent=True),
+        shards=shard_patterns(),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
-            --input {input:q} \
+            --input {params.shards} \
             --output {params.folder:q} \
             2>&1 | tee {log:q}
         """

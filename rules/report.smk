@@ -39,6 +39,7 @@ rule summarize:
         code=PLAN.code("summarize"),
         settings=PLAN.summary_settings(),
         job_costs=lambda wildcards, output: Path(output[0]).parents[1] / "job_costs",
+        units=shard_patterns("units"),
     shell:
         r"""
         {params.command} \
@@ -46,7 +47,7 @@ rule summarize:
             --scores {input.scores:q} \
             --pairs {input.pairs:q} \
             --training {input.training:q} \
-            --unit-manifests {input.units:q} \
+            --unit-manifests {params.units} \
             --codebooks {input.codebooks:q} \
             --voices {input.voices:q} \
             --vocoders {input.vocoders:q} \
@@ -85,13 +86,14 @@ rule render_report:
         command=PLAN.command("render_report"),
         code=PLAN.report_code(),
         settings=PLAN.report_settings(),
+        units=shard_patterns("units"),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
             --summary {input.summary:q} \
             --metrics {input.metrics:q} \
-            --units {input.units:q} \
+            --units {params.units} \
             --vocoder-examples {input.examples:q} \
             --continuations {input.continuations:q} \
             --transcripts {input.transcripts:q} \

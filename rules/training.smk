@@ -30,11 +30,11 @@ rule pretrain:
         "<benchmarks>/pretrain/{recipe}/{model}.tsv"
     wildcard_constraints:
         model=one_of(PLAN.pretrained_models()),
+    # What most other jobs wait for.
+    priority: 1
     conda:
         "../envs/torch.yaml"
     threads: PLAN.threads
-    # What most other jobs wait for.
-    priority: 1
     resources:
         gpu=PLAN.gpus,
         mem_mb=16000,
@@ -91,12 +91,14 @@ rule build_preferences:
         command=PLAN.command("build_preferences"),
         code=PLAN.code("build_preferences"),
         settings=PLAN.preference_settings,
+        stories=shard_patterns("stories"),
+        units=shard_patterns("units"),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
-            --stories {input.stories:q} \
-            --units {input.units:q} \
+            --stories {params.stories} \
+            --units {params.units} \
             --output {output.preference_pairs:q} \
             --manifest {output.manifest:q} \
             2>&1 | tee {log:q}
@@ -125,11 +127,11 @@ rule dpo:
         "<benchmarks>/dpo/{recipe}/{model}.tsv"
     wildcard_constraints:
         model=one_of(PLAN.preference_models()),
+    # What most other jobs wait for.
+    priority: 1
     conda:
         "../envs/torch.yaml"
     threads: PLAN.threads
-    # What most other jobs wait for.
-    priority: 1
     resources:
         gpu=PLAN.gpus,
         mem_mb=16000,

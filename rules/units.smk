@@ -1,6 +1,6 @@
 # Speech units.
 #
-# in:  <results>/audio/{corpus}/{split}/{shard}.parquet
+# in:  <results>/audio/{corpus}/{split}/{shard}.parquet, or <results>/streams/{encoder}/...
 # out: <results>/units/{encoder}/codebook.safetensors
 #      <results>/units/{encoder}/{corpus}/{split}/{shard}.parquet             deduplicated units and durations
 #      <results>/units/{encoder}/{corpus}/{split}/{shard}.quarantine.jsonl    what could not be encoded, and why
@@ -31,7 +31,11 @@ rule fit_units:
         code=PLAN.code("fit_units"),
         settings=PLAN.encoder,
         model=folder_flag("model"),
-        audio=lambda wildcards, input: f"--audio {input.audio}" if input.audio else "",
+        audio=lambda wildcards, input: (
+            f"--audio {shard_patterns('audio')(wildcards, input)}"
+            if input.audio
+            else ""
+        ),
         given=lambda wildcards, input: f"--given {input.given}" if input.given else "",
     shell:
         r"""
@@ -47,7 +51,7 @@ rule fit_units:
 rule extract_units:
     """Encode the speech of one shard."""
     input:
-        audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
+        audio=PLAN.speech_shard,
         codebook="<results>/units/{encoder}/codebook.safetensors",
         model=PLAN.encoder_model,
     output:
@@ -68,6 +72,8 @@ rule extract_units:
         command=PLAN.command("extract_units"),
         code=PLAN.code("extract_units"),
         settings=PLAN.extract_units,
+        # What speech is that is no longer there.
+        speech=PLAN.streamed_speech,
         model=folder_flag("model"),
     shell:
         r"""
@@ -101,11 +107,12 @@ rule compare_voices:
         command=PLAN.command("compare_voices"),
         code=PLAN.code("compare_voices"),
         settings=PLAN.compare_voices,
+        units=shard_patterns(),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
-            --units {input:q} \
+            --units {params.units} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """

@@ -30,12 +30,14 @@ rule train_vocoder:
         code=PLAN.code("train_vocoder"),
         settings=PLAN.train_vocoder,
         folder=subpath(output.weights, parent=True),
+        audio=shard_patterns("audio"),
+        units=shard_patterns("units"),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
-            --audio {input.audio:q} \
-            --units {input.units:q} \
+            --audio {params.audio} \
+            --units {params.units} \
             --output {params.folder:q} \
             --threads {threads} \
             2>&1 | tee {log:q}
@@ -72,13 +74,15 @@ rule score_vocoder:
         settings=PLAN.score_vocoder,
         vocoder=lambda wildcards, input: Path(input.vocoder[0]).parent,
         recognizer=lambda wildcards, input: Path(input.recognizer[0]).parent,
+        audio=shard_patterns("audio"),
+        units=shard_patterns("units"),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
             --vocoder {params.vocoder:q} \
-            --audio {input.audio:q} \
-            --units {input.units:q} \
+            --audio {params.audio} \
+            --units {params.units} \
             --recognizer {params.recognizer:q} \
             --output {output.score:q} \
             --examples {output.examples:q} \

@@ -24,8 +24,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="the manifest, JSON")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(BuildBenchmark, arguments.settings)
-    stories = pairs.read_stories(arguments.stories, settings.kind)
-    items, left_out = pairs.build(settings.kind, stories, pairs.read_spoken(arguments.units), settings.seed)
+    stories = pairs.read_stories(arguments.stories, settings.kind, settings.published)
+    spoken = pairs.read_spoken(arguments.units)
+    items, left_out = pairs.build(settings.kind, stories, spoken, settings.seed, settings.published)
     pairs.write_items(arguments.output, items)
     files.write_json(
         arguments.manifest,

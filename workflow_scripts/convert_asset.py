@@ -13,7 +13,7 @@ from slamflow import commands
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--convert", required=True, choices=["ctranslate2_whisper", "gguf"])
+    parser.add_argument("--convert", required=True, choices=["ctranslate2_whisper", "gguf", "torch_weights"])
     parser.add_argument("--input", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args(argv)
@@ -21,6 +21,10 @@ def main(argv: list[str]) -> None:
         from slamflow.assets import convert_whisper
 
         convert_whisper.convert(arguments.input, arguments.output)
+    elif arguments.convert == "torch_weights":
+        from slamflow.assets import convert_torch
+
+        convert_torch.convert(arguments.input, arguments.output)
     else:
         from slamflow.assets import convert_gguf
 

@@ -16,7 +16,7 @@ FOLDERS = {
     "train_vocoder": ["vocoder.safetensors", "vocoder.json"],
     "convert_asset": ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"],
 }
-OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs", "--examples", "--transcripts"}
+OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs", "--examples", "--transcripts", "--text"}
 OUTPUTS |= {f"--{name}{suffix}" for name in ("unigram", "5gram", "length") for suffix in ("", "-pairs")}
 READ_PAIRS = {"dpo"}
 READ_MANIFEST = {"score_benchmark", "score_baselines"}

@@ -98,7 +98,9 @@ def test_the_shipped_table_is_valid() -> None:
     assert {"whisper_tiny_en", "smollm2_135m_instruct"} <= table.keys()
     for name, entry in table.items():
         for member, file in entry.files.items():
-            assert file.bytes is not None, f"{name}/{member} has no size"
+            # What is checked by a sha256 of our own was held in hand, so its size is known; a published sha256 is not.
+            packaged = all(source.startswith(("pypi://", "npm://")) for source in file.sources)
+            assert file.bytes is not None or not packaged, f"{name}/{member} has no size"
 
 
 # Web servers

@@ -17,6 +17,8 @@ from transformers import (
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
     PreTrainedTokenizerFast,
     WhisperConfig,
     WhisperForConditionalGeneration,
@@ -384,3 +386,63 @@ def test_what_is_not_gguf_is_refused(
         with pytest.raises(InputError, match=re.escape(str(path))):
             convert_gguf.convert(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+# A pytorch_model.bin, as the hub has OPT-1.3B
+
+
+@pytest.fixture
+def opt(tmp_path: Path) -> tuple[Path, OPTForCausalLM]:
+    """A tiny random OPT with its tokenizer, as published: half precision, keys without the leading `model.`."""
+    folder = tmp_path / "opt"
+    folder.mkdir()
+    torch.manual_seed(0)
+    config = OPTConfig(
+        vocab_size=len(ALPHABET) + 3,
+        hidden_size=16,
+        ffn_dim=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        word_embed_proj_dim=16,
+        max_position_embeddings=32,
+        architectures=["OPTForCausalLM"],
+    )
+    model = OPTForCausalLM(config).half().eval()
+    config.save_pretrained(folder)
+    state = {
+        name.removeprefix("model."): value for name, value in model.state_dict().items() if name != "lm_head.weight"
+    }
+    torch.save(state, folder / "pytorch_model.bin")
+    words = ["<s>", "<pad>", "</s>", *ALPHABET]
+    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return folder, model
+
+
+def test_torch_weights_become_a_plain_folder(opt: tuple[Path, OPTForCausalLM], tmp_path: Path) -> None:
+    folder, model = opt
+    output = tmp_path / "converted"
+    convert_asset.main(["--convert", "torch_weights", "--input", str(folder), "--output", str(output)])
+    assert sorted(path.name for path in output.iterdir()) == OUTPUTS
+    loaded, report = AutoModelForCausalLM.from_pretrained(output, dtype=torch.float16, output_loading_info=True)
+    assert not report["missing_keys"]
+    ids = torch.tensor([[3, 7, 9, 20]])
+    with torch.no_grad():
+        assert torch.equal(loaded.float()(ids).logits, model.float()(ids).logits)
+    assert AutoTokenizer.from_pretrained(output).decode(AutoTokenizer.from_pretrained(output)(TEXT).input_ids) == TEXT
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("executed"),)  # type: ignore[return-value]
+
+
+def test_a_pickle_with_more_than_tensors_is_refused_and_not_executed(
+    opt: tuple[Path, OPTForCausalLM], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = opt
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": _Evil()}, folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match="not a file of tensors alone"):
+        convert_asset.main(["--convert", "torch_weights", "--input", str(folder), "--output", str(tmp_path / "out")])
+    assert not (tmp_path / "executed").exists()

@@ -194,6 +194,12 @@ def test_it_learns_to_prefer_and_says_so(tmp_path: Path) -> None:
     assert margins[1] > margins[0] + 5
 
 
+def test_steps_stand_in_place_of_epochs(tmp_path: Path) -> None:
+    run(tmp_path, "model", epochs=1, steps=7)
+    assert files.read_json(tmp_path / "model/training.json")["steps"] == 7
+    assert len(files.read_jsonl(tmp_path / "model/metrics.jsonl")) == 7
+
+
 def test_in_bf16_policy_and_reference_begin_alike(tmp_path: Path) -> None:
     run(tmp_path, "model", precision="bf16")
     assert files.read_jsonl(tmp_path / "model" / "metrics.jsonl")[0]["loss"] == pytest.approx(math.log(2), abs=5e-3)

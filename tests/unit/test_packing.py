@@ -14,6 +14,7 @@ import pytest
 import pack_tokens
 from slamflow import files, packing
 from slamflow.errors import InputError
+from slamflow.settings.packing import PackTokens
 
 BOS = EOS = 1
 
@@ -189,3 +190,63 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
     files.write_jsonl(stories, [{"id": "a", "text": "x"}, {"id": "b"}])
     with pytest.raises(InputError, match=r"stories\.jsonl, record 2: needs a string 'text'"):
         pack([stories], tmp_path / "rows", kind="text", vocabulary=258)
+
+
+# Mixtures by weights in tokens
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_mixture_keeps_its_weights_and_takes_nothing_twice(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = [rng.integers(1, 60, rng.integers(1, 40)).tolist() for _ in range(rng.integers(2, 5))]
+    weights = {f"corpus{number}/train": float(rng.uniform(0.05, 1)) for number in range(len(sizes))}
+    lengths = np.array([size for corpus in sizes for size in corpus], dtype=np.int64)
+    origins = np.repeat(np.arange(len(sizes)), [len(corpus) for corpus in sizes])
+    draws = rng.permutation(lengths.size)
+    chosen, mixture = packing.mix(lengths, origins, draws, weights)
+    assert len(set(chosen.tolist())) == chosen.size
+    present = {name: int(lengths[origins == number].sum()) for number, name in enumerate(weights)}
+    scale = min(present[name] / weight for name, weight in weights.items())
+    for number, (name, weight) in enumerate(weights.items()):
+        own = chosen[origins[chosen] == number]
+        taken = int(lengths[own].sum())
+        assert mixture[name] == {"tokens": taken, "of": present[name], "documents": own.size}
+        wanted = scale * weight
+        assert taken <= wanted * (1 + 1e-6)
+        # It falls short by less than the next document would add.
+        rest = np.setdiff1d(np.flatnonzero(origins == number), own)
+        if rest.size:
+            following = rest[np.argmin(draws[rest])]
+            assert taken + lengths[following] > wanted
+        else:
+            assert taken == present[name]
+
+
+def test_rows_of_a_mixture_hold_each_corpus_in_proportion(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    paths = []
+    for corpus, unit, documents in (("read", 0, 900), ("told", 1, 200)):
+        for shard in range(2):
+            path = tmp_path / f"units/e/{corpus}/train/{shard:04d}-of-0002.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = [
+                {"id": f"{corpus}{shard}-{number}", "units": [unit] * int(rng.integers(5, 30))}
+                for number in range(documents)
+            ]
+            schema = pa.schema([("id", pa.string()), ("units", pa.list_(pa.uint16()))])
+            pq.write_table(pa.Table.from_pylist(rows, schema), path)
+            paths.append(path)
+    weights = {"read/train": 3.0, "told/train": 1.0}
+    job = PackTokens(kind="units", context=64, vocabulary=4, seed=0, weights=weights)
+    manifest = packing.pack_files(paths, job, tmp_path / "rows")
+    tokens = np.concatenate([np.array(row["input_ids"]) for row in datasets.load_from_disk(str(tmp_path / "rows"))])
+    read, told = int((tokens == 2).sum()), int((tokens == 3).sum())
+    assert told == sum(len(row["units"]) for path in paths[2:] for row in pq.read_table(path).to_pylist())
+    assert read / told == pytest.approx(3, rel=0.03)
+    assert manifest["mixture"]["told/train"]["tokens"] == manifest["mixture"]["told/train"]["of"]
+    assert manifest["tokens"] == sum(part["tokens"] for part in manifest["mixture"].values())
+    with pytest.raises(InputError, match="the weights have no told/train"):
+        packing.pack_files(paths, job.model_copy(update={"weights": {"read/train": 1.0}}), tmp_path / "other")
+    more = job.model_copy(update={"weights": {**weights, "more/train": 1.0}})
+    with pytest.raises(InputError, match="more/train has no documents"):
+        packing.pack_files(paths, more, tmp_path / "other")

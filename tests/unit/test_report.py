@@ -405,7 +405,7 @@ def test_picture_of_a_spectrum_is_a_png() -> None:
 
 def test_usage_of_units() -> None:
     table = pa.table({"units": [[0, 1, 0], [3]], "durations": [[1, 2, 40], [10]]})
-    found = units.usage(table, 5)
+    found = units.usage([table.slice(0, 1), table.slice(1)], 5)
     assert found.units.tolist() == [2, 1, 0, 1, 0]
     assert found.durations.tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]
     assert found.entropy == pytest.approx(1.5)

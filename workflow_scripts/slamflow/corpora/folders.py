@@ -8,13 +8,14 @@ from typing import BinaryIO
 
 from slamflow.audio import AudioError
 from slamflow.corpora.listing import TRANSCRIPTS, Listed, shard_items, speaker_of
-from slamflow.corpora.recordings import Recording, plain_text, transcripts
+from slamflow.corpora.recordings import Recording, Stretches, plain_text, transcripts, voice_activity
 from slamflow.settings.audio import AudioFolder, LibriSpeech
 
 
 def folder_recordings(corpus: LibriSpeech | AudioFolder, root: Path, split: str, shard: str) -> list[Recording]:
     """The recordings of one shard, sorted by id. Raises InputError if there is no such folder or no audio."""
     text_of = listed_text if isinstance(corpus, LibriSpeech) else text_beside
+    activity = isinstance(corpus, AudioFolder) and corpus.voice_activity
     folders_up = 2 if isinstance(corpus, LibriSpeech) else corpus.speaker_folder
     return [
         Recording(
@@ -23,6 +24,7 @@ def folder_recordings(corpus: LibriSpeech | AudioFolder, root: Path, split: str,
             speaker=speaker_of(item.id, folders_up),
             text=functools.partial(text_of, Path(item.path)),
             open=functools.partial(open_file, item),
+            speech=functools.partial(speech_beside, Path(item.path)) if activity else None,
         )
         for item in shard_items(corpus, root, split, shard)
     ]
@@ -40,6 +42,14 @@ def text_beside(path: Path) -> str | None:
     """The text of `name.wav` in `name.txt`, if there is one."""
     beside = path.with_suffix(".txt")
     return plain_text(beside.read_bytes(), beside.name) if beside.is_file() else None
+
+
+def speech_beside(path: Path) -> Stretches:
+    """The stretches of speech that `name.json` beside `name.flac` lists. Raises AudioError if there is no such list."""
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        raise AudioError(f"no {beside.name} beside it, which says where somebody speaks")
+    return voice_activity(beside.read_bytes(), beside.name)
 
 
 def listed_text(path: Path) -> str | None:

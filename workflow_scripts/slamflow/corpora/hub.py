@@ -10,14 +10,16 @@ import fnmatch
 import io
 import logging
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from slamflow import files
 from slamflow.assets.hub import download, explain
 from slamflow.assets.transfer import SourceError
 from slamflow.audio import AudioError
@@ -25,6 +27,7 @@ from slamflow.corpora.listing import SHOWN, in_share
 from slamflow.corpora.recordings import Recording
 from slamflow.errors import InputError
 from slamflow.settings.audio import HubAudio, HubColumns
+from slamflow.settings.spoken_pairs import SpokenPairCorpus
 from slamflow.sharding import parse_shard
 
 log = logging.getLogger("slamflow")
@@ -38,35 +41,75 @@ def hub_recordings(corpus: HubAudio, split: str, shard: str, downloads: Path) ->
     The list of files is as fixed as the commit, so they are dealt out in turn. HF_ENDPOINT names another hub, HF_TOKEN
     gives access to a private dataset. Raises InputError if the hub, a file or a column is not there.
     """
+    chosen = corpus.splits[split]
+    for path, name in shard_files(corpus.repo, corpus.revision, chosen.files, shard, downloads):
+        yield from table_recordings(path, name, corpus.columns, chosen.per_cent)
+
+
+def shard_files(
+    repo: str, revision: str, patterns: list[str], shard: str, downloads: Path
+) -> Iterator[tuple[Path, str]]:
+    """Yield every n-th of a dataset's files that match, and its name there: downloaded, and deleted afterwards."""
     index, count = parse_shard(shard)
-    for name in matching_files(corpus, corpus.splits[split].files)[index::count]:
-        source = f"hf://datasets/{corpus.repo}@{corpus.revision}/{name}"
+    for name in matching_files(repo, revision, patterns)[index::count]:
+        source = f"hf://datasets/{repo}@{revision}/{name}"
         log.info("%s", source)
         try:
             with download(source, name, downloads) as path:
-                yield from table_recordings(path, name, corpus.columns, corpus.splits[split].per_cent)
+                yield path, name
         except SourceError as error:
             raise InputError(f"{source}: {error}") from None
 
 
-def matching_files(corpus: HubAudio, patterns: list[str]) -> list[str]:
+Corpus = TypeVar("Corpus", HubAudio, SpokenPairCorpus)
+
+
+def pin(corpus: Corpus, commit: Path | None) -> Corpus:
+    """The corpus at the commit that the file says, if it has none of its own. Raises InputError without the file."""
+    if corpus.revision != "unpinned":
+        return corpus
+    if commit is None:
+        raise InputError(f"{corpus.repo} has no fixed commit; give --commit FILE, as pin_revision writes it")
+    known = files.read_json(commit)
+    if known.get("repo") != corpus.repo or not re.fullmatch("[0-9a-f]{40}", str(known.get("commit"))):
+        raise InputError(f"{commit}: does not say the commit of {corpus.repo}; delete it and run again")
+    return corpus.model_copy(update={"revision": known["commit"]})
+
+
+def newest_commit(repo: str) -> str:
+    """The commit at the head of a dataset's main branch. Raises InputError if the hub does not tell."""
+    token = os.environ.get("HF_TOKEN")
+    api = huggingface_hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token or False)
+    try:
+        commit = api.dataset_info(repo).sha
+    except Exception as error:
+        reason = explain(error, repo, "", "main", token is not None)
+        if reason is None:
+            raise
+        raise InputError(f"{repo}: {reason}") from None
+    if commit is None:
+        raise InputError(f"{repo}: the hub does not tell its commit")
+    return commit
+
+
+def matching_files(repo: str, revision: str, patterns: list[str]) -> list[str]:
     """The files of the dataset that a split names, sorted. Raises InputError if a pattern matches none."""
     token = os.environ.get("HF_TOKEN")
     api = huggingface_hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token or False)
     try:
-        present = api.list_repo_files(corpus.repo, repo_type="dataset", revision=corpus.revision)
+        present = api.list_repo_files(repo, repo_type="dataset", revision=revision)
     except Exception as error:
-        reason = explain(error, corpus.repo, "", corpus.revision, token is not None)
+        reason = explain(error, repo, "", revision, token is not None)
         if reason is None:
             raise
-        raise InputError(f"{corpus.repo}: {reason}") from None
+        raise InputError(f"{repo}: {reason}") from None
     found: set[str] = set()
     for pattern in patterns:
         matches = fnmatch.filter(present, pattern)
         if not matches:
             tables = [name for name in sorted(present) if name.endswith(".parquet")]
             raise InputError(
-                f"{corpus.repo} has no file {pattern} at commit {corpus.revision[:12]}; "
+                f"{repo} has no file {pattern} at commit {revision[:12]}; "
                 f"its Parquet files are {', '.join(tables[:SHOWN]) or 'none'}"
             )
         found.update(matches)
@@ -75,8 +118,15 @@ def matching_files(corpus: HubAudio, patterns: list[str]) -> list[str]:
 
 def table_recordings(path: Path, name: str, columns: HubColumns, per_cent: list[int]) -> Iterator[Recording]:
     """Yield the recordings of one Parquet file, a few in memory at a time."""
-    wanted = {columns.audio: "audio", columns.text: "text", columns.speaker: "speaker", columns.id: "id"}
-    names = [column for column in wanted if column is not None]
+    names = [columns.audio, columns.text, columns.speaker, columns.id]
+    for place, row in table_rows(path, name, [column for column in names if column is not None]):
+        item_id = place if columns.id is None or row[columns.id] is None else str(row[columns.id])
+        if in_share(item_id, *per_cent):
+            yield recording(row, columns, item_id, place)
+
+
+def table_rows(path: Path, name: str, names: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the rows of one Parquet file as `name#number` and their columns. Raises InputError without a column."""
     try:
         table = pq.ParquetFile(path, pre_buffer=False)
     except pa.ArrowInvalid as error:
@@ -87,16 +137,13 @@ def table_recordings(path: Path, name: str, columns: HubColumns, per_cent: list[
             there = ", ".join(table.schema_arrow.names)
             raise InputError(f"{name} has no column {', '.join(missing)}; it has {there}; see columns in the settings")
         number = 0
-        for batch in table.iter_batches(batch_size=ROWS_AT_ONCE, columns=names):
+        for batch in table.iter_batches(batch_size=ROWS_AT_ONCE, columns=sorted(set(names))):
             for row in batch.to_pylist():
-                place = f"{name}#{number:06d}"
-                item_id = place if columns.id is None or row[columns.id] is None else str(row[columns.id])
+                yield f"{name}#{number:06d}", row
                 number += 1
-                if in_share(item_id, *per_cent):
-                    yield recording(row, columns, item_id, place)
 
 
-def recording(row: dict[str, Any], columns: HubColumns, item_id: str, place: str) -> Recording:
+def recording(row: Mapping[str, Any], columns: HubColumns, item_id: str, place: str) -> Recording:
     """One row as a recording."""
     speaker = None if columns.speaker is None else row[columns.speaker]
     text = None if columns.text is None else row[columns.text]

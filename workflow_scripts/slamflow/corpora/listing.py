@@ -17,7 +17,7 @@ from slamflow.errors import InputError
 from slamflow.settings.audio import AudioArchive, AudioFolder, HubAudio, LibriSpeech, RecordedCorpus
 from slamflow.sharding import parse_shard, shard_of, stable_hash
 
-AUDIO_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"))
+AUDIO_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".sph"))
 UNREADABLE_SUFFIXES = frozenset((".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr"))
 """Speech that libsndfile cannot read: listed all the same, so that it is named among what was set aside."""
 TRANSCRIPTS = ".trans.txt"
@@ -99,6 +99,16 @@ def scan(path: str, kind: str, folders: tuple[str, ...]) -> tuple[Listed, ...]:
         named = f" in {', '.join(folders)}" if folders else ""
         raise InputError(f"{root}: no audio{named}; files end in {', '.join(sorted(AUDIO_SUFFIXES))}")
     return tuple(item for _, item in sorted(found.items()))
+
+
+def pairs_digest(root: Path) -> str:
+    """Hex digest of the names and sizes of a folder of spoken pairs, and of the lists of pairs (gold.csv) in it."""
+    digest = hashlib.sha256()
+    for item in scan(str(root), "folder", ()):
+        digest.update(f"{item.id}\0{item.size}\n".encode())
+    for path in sorted(root.rglob("gold.csv")):
+        digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode())
+    return digest.hexdigest()
 
 
 def has_audio(folder: Path) -> bool:

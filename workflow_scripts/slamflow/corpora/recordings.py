@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -21,6 +23,24 @@ class Recording:
     """What is said. Raises AudioError if that cannot be read."""
     open: Callable[[], BinaryIO]
     """The file, seekable. Raises AudioError or OSError."""
+    speech: Callable[[], Stretches] | None = None
+    """Where in it somebody speaks, if only that is to be taken. Raises AudioError if that cannot be read."""
+
+
+Stretches = list[tuple[float, float]]
+"""Start and end of stretches of a recording, in seconds, one after another."""
+
+
+def voice_activity(data: bytes, name: str) -> Stretches:
+    """The stretches of speech that Libri-Light's `name.json` lists. Raises AudioError if it lists none rightly."""
+    try:
+        listed = json.loads(data)["voice_activity"]
+        found = [(float(start), float(end)) for start, end in listed]
+    except (ValueError, KeyError, TypeError):
+        raise AudioError(f"{name} has no list voice_activity of pairs of seconds") from None
+    if any(end <= start for start, end in found) or any(a[1] > b[0] for a, b in itertools.pairwise(found)):
+        raise AudioError(f"{name}: voice_activity is not in order")
+    return found
 
 
 def plain_text(data: bytes, name: str) -> str | None:

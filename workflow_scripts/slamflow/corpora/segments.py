@@ -12,6 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from slamflow.audio import AudioError, decoder_reason, is_cut_short
+from slamflow.corpora.recordings import Stretches
 
 FRAME_S = 0.01
 """Resolution of the energy."""
@@ -21,6 +22,8 @@ BLOCK_S = 10.0
 """How much is decoded at once."""
 SHORTEST_S = 1.0
 """No piece is shorter, the last one included."""
+MINIMUM_S = 0.5
+"""A stretch of speech that is shorter is no piece."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,65 @@ def pieces(file: BinaryIO, max_seconds: float) -> Iterator[Piece]:
         raise AudioError(f"unreadable: {decoder_reason(error)}") from None
     file.seek(0)
     yield Piece(file.read(), 0.0, seconds, whole=True)
+
+
+def spoken_pieces(file: BinaryIO, speech: Stretches, max_seconds: float) -> Iterator[Piece]:
+    """Yield the stretches of speech of a recording as pieces of at most `max_seconds`.
+
+    Neighbouring stretches are joined, without what lies between them, as long as they fit; one that is longer alone is
+    cut at its pauses. So are Libri-Light's own pieces made (Kahn et al. 2020), only that those keep long stretches
+    whole. Pieces are as in `pieces`; one that comes out shorter than half a second is left out.
+
+    Raises AudioError as `pieces` does, or if the stretches end after the recording.
+    """
+    try:
+        with soundfile.SoundFile(file) as audio:
+            rate = audio.samplerate
+            if audio.frames <= 0 or rate <= 0:
+                raise AudioError("no samples")
+            for joined in join_stretches(speech, max_seconds):
+                start = joined[0][0]
+                samples = np.concatenate([_read(audio, first, last) for first, last in joined])
+                longest, shortest = int(max_seconds * rate), int(SHORTEST_S * rate)
+                while len(samples) >= MINIMUM_S * rate:
+                    end = len(samples)
+                    if end > longest:
+                        end = cut_point(samples, rate, longest // 2, min(longest, end - shortest))
+                    yield Piece(encode(samples[:end], rate), start, end / rate, whole=False)
+                    start += end / rate
+                    samples = samples[end:]
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"unreadable: {decoder_reason(error)}") from None
+
+
+def join_stretches(speech: Stretches, max_seconds: float) -> Iterator[Stretches]:
+    """Yield runs of neighbouring stretches with at most `max_seconds` of speech in all; a longer one is alone."""
+    run: Stretches = []
+    seconds = 0.0
+    for start, end in speech:
+        if run and seconds + end - start > max_seconds:
+            yield run
+            run, seconds = [], 0.0
+        run.append((start, end))
+        seconds += end - start
+    if run:
+        yield run
+
+
+def _read(audio: soundfile.SoundFile, start: float, end: float) -> NDArray[np.float32]:
+    """The samples from `start` to `end`, in seconds; shape [samples, channels]."""
+    rate = audio.samplerate
+    first, last = int(start * rate), int(end * rate)
+    # The lists are rounded: the last stretch may end a little after the recording.
+    if first >= audio.frames or last > audio.frames + rate:
+        raise AudioError(f"speech is listed until {end:.2f} s, but it ends at {audio.frames / rate:.2f} s")
+    audio.seek(first)
+    samples: NDArray[np.float32] = audio.read(last - first, dtype="float32", always_2d=True)
+    if len(samples) < min(last, audio.frames) - first:
+        raise AudioError(f"truncated, at {start:.2f} s")
+    if not np.isfinite(samples).all():
+        raise AudioError("NaN or infinite samples")
+    return samples
 
 
 def _blocks(audio: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:

@@ -51,6 +51,7 @@ class Spoken:
     units: Units
 
 
+PUBLISHED_KEYS = ("id", "good", "bad", "cluster")
 NEEDED_KEYS: dict[BenchmarkKind, tuple[str, ...]] = {
     "tstorycloze": ("id", "prompt", "ending"),
     "sstorycloze": ("id", "prompt", "ending"),
@@ -59,15 +60,15 @@ NEEDED_KEYS: dict[BenchmarkKind, tuple[str, ...]] = {
 }
 
 
-def read_stories(paths: Iterable[Path], kind: BenchmarkKind) -> list[Story]:
-    """Stories, or minimal pairs, of several JSONL files.
+def read_stories(paths: Iterable[Path], kind: BenchmarkKind, published: bool = False) -> list[Story]:
+    """Stories, or pairs, of several JSONL files. `published`: pairs that were published as speech.
 
     Raises InputError without a key that a benchmark of this kind needs, or for an id that comes twice.
     """
     stories: dict[str, Story] = {}
     for path in paths:
         for number, story in enumerate(files.read_jsonl(path), start=1):
-            for key in NEEDED_KEYS[kind]:
+            for key in PUBLISHED_KEYS if published else NEEDED_KEYS[kind]:
                 if not isinstance(story.get(key), str):
                     raise InputError(f"{path}, record {number}: needs a string {key!r}")
             if story["id"] in stories:
@@ -195,19 +196,21 @@ def balance_lengths(items: list[Item], seed: int) -> list[Item]:
 
 
 def build(
-    kind: BenchmarkKind, stories: list[Story], spoken: dict[str, Spoken], seed: int
+    kind: BenchmarkKind, stories: list[Story], spoken: dict[str, Spoken], seed: int, published: bool = False
 ) -> tuple[list[Item], dict[str, int]]:
     """The items of a benchmark of this kind, and why other stories were left out.
 
-    Raises InputError if nothing is left.
+    Pairs that were published as speech are taken as they are. Raises InputError if nothing is left.
     """
-    if kind == "tstorycloze":
+    if published:
+        items, left_out = spoken_pairs(stories, spoken)
+    elif kind == "tstorycloze":
         items, left_out = other_endings(stories, spoken, seed)
     elif kind == "sstorycloze":
         items, left_out = wrong_details(stories, spoken)
     else:
         items, left_out = spoken_pairs(stories, spoken)
-    if kind == "swuggy":
+    if kind == "swuggy" and not published:
         balanced = balance_lengths(items, seed)
         left_out["length_tells"] = len(items) - len(balanced)
         items = balanced

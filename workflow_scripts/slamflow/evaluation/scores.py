@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,25 @@ def accuracy(correct: Floats, clusters: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def aggregations(items: list[Item], correct: Floats) -> dict[str, float]:
+    """Accuracy in the three ways that are published for sBLIMP, which differ where groups are of unequal size.
+
+    `voice_pairs`: the mean over all items, a pair in two voices counting twice; `pairs`: over pairs, their voices
+    averaged first (ZeroSpeech 2021, Nguyen et al. 2020); `phenomena`: over phenomena, their pairs averaged first.
+    """
+    by_pair: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for item, right in zip(items, correct.tolist(), strict=True):
+        by_pair[item.phenomenon or "", item.cluster].append(right)
+    by_phenomenon: dict[str, list[float]] = defaultdict(list)
+    for (phenomenon, _), values in by_pair.items():
+        by_phenomenon[phenomenon].append(fmean(values))
+    return {
+        "voice_pairs": float(correct.mean()),
+        "pairs": fmean(value for values in by_phenomenon.values() for value in values),
+        "phenomena": fmean(fmean(values) for values in by_phenomenon.values()),
+    }
+
+
 def write_scores(
     items: list[Item],
     good: Floats,
@@ -68,6 +89,8 @@ def write_scores(
     for phenomenon in phenomena:
         chosen = [index for index, item in enumerate(items) if item.phenomenon == phenomenon]
         score["phenomena"][phenomenon] = accuracy(correct[chosen], [clusters[index] for index in chosen])
+    if phenomena:
+        score["aggregations"] = aggregations(items, correct)
     table = pa.table(
         {
             "id": [item.id for item in items],

@@ -36,7 +36,10 @@ AFTERWARDS = ("summarize", "render_report")
 STAGE_OUTPUTS = {
     "fetch_asset": "{resources}/assets/{job}",
     "convert_asset": "{resources}/models/{job}/*",
+    "pin_revision": "{resources}/revisions/{job}.json",
     "collect_audio": "{results}/audio/{job}.*",
+    "stream_audio": "{results}/streams/{job}.*",
+    "collect_pairs": "{results}/audio/{job}.*",
     "write_stories": "{results}/text/{job}.*",
     "write_minimal_pairs": "{results}/text/{job}.*",
     "synthesize_stories": "{results}/audio/{job}.*",

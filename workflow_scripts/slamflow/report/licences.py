@@ -9,6 +9,8 @@ from typing import Any
 from slamflow.settings.report import UsedAsset
 
 PERMISSIVE = ("MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "CC0-1.0", "Unlicense")
+RESULTS_ARE_FREE = ("CDLA-Sharing-1.0",)
+"""Terms that ask to share changed data alike, and nothing of what is computed from them."""
 ATTRIBUTION = ("CC-BY-",)
 LIMITED = ("-NC", "-ND", "-SA", "GPL", "NonCommercial")
 JUDGES = ("recognizer", "text_model")
@@ -63,7 +65,7 @@ def consequences(used: Iterable[Source]) -> list[str]:
         return ["Nothing from outside went into the models: their terms are yours to choose."]
     limited = [source for source in inside if any(word in source.licence for word in LIMITED)]
     credit = [source for source in inside if source not in limited and source.licence.startswith(ATTRIBUTION)]
-    free = [source for source in inside if source not in limited and source.licence in PERMISSIVE]
+    free = [source for source in inside if source not in limited and source.licence in PERMISSIVE + RESULTS_ARE_FREE]
     unknown = [source for source in inside if source not in limited + credit + free]
     lines = []
     if free and not limited and not unknown:

@@ -342,8 +342,7 @@ def unit_statistics(summary: dict[str, Any], paths: list[Path]) -> dict[str, Any
     own = [path for path in paths if told and path.parts[-4] == told["encoder"]]
     if not own or told["vocabulary"] is None:
         return None
-    table = read_units(own)
-    counted = usage(table, told["vocabulary"])
+    counted = usage(read_units(own), told["vocabulary"])
     shares = counted.durations / max(1, counted.durations.sum())
     used = np.sort(counted.units)[::-1] / max(1, counted.units.sum())
     frame_ms = 1000 / told["frame_rate_hz"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,22 +36,23 @@ class Usage:
         return float(-(share * np.log2(share)).sum())
 
 
-def read_units(paths: Iterable[Path]) -> pa.Table:
-    """All unit shards as one table. Raises InputError for a file that is not one."""
-    tables = []
+def read_units(paths: Iterable[Path]) -> Iterator[pa.Table]:
+    """Yield unit shards, one after another: all of them together may not fit. Raises InputError if one is not."""
     for path in paths:
         try:
-            tables.append(pq.ParquetFile(path).read(COLUMNS).select(COLUMNS))
+            table = pq.ParquetFile(path).read(COLUMNS).select(COLUMNS)
         except (pa.ArrowException, OSError, KeyError) as error:
             raise InputError(f"{path}: cannot be read as units ({error}); delete it and run again") from None
-    return pa.concat_tables(tables)
+        yield table
 
 
-def usage(table: pa.Table, vocabulary: int) -> Usage:
-    """Count units and durations of a table of utterances."""
-    units, durations = (
-        np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[name].chunks])
-        for name in ("units", "durations")
-    )
-    counted = np.bincount(np.minimum(durations.astype(np.int64), LONGEST), minlength=LONGEST + 1)[1:]
-    return Usage(np.bincount(units.astype(np.int64), minlength=vocabulary), counted)
+def usage(tables: Iterable[pa.Table], vocabulary: int) -> Usage:
+    """Count units and durations of tables of utterances."""
+    used = np.zeros(vocabulary, dtype=np.int64)
+    lasting = np.zeros(LONGEST + 1, dtype=np.int64)
+    for table in tables:
+        for batch in table.to_batches():
+            units, durations = (batch.column(name).flatten().to_numpy(zero_copy_only=False) for name in COLUMNS)
+            used += np.bincount(units, minlength=vocabulary)
+            lasting += np.bincount(np.minimum(durations, LONGEST), minlength=LONGEST + 1)
+    return Usage(used, lasting[1:])

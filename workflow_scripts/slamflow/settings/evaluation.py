@@ -19,8 +19,8 @@ class Benchmark(Settings):
     `sstorycloze`: against an ending with one wrong detail; `sblimp`: a sentence against one with a mistake of
     grammar; `swuggy`: a word against a pseudo-word."""
     corpus: str
-    """The corpus, of stories for the first two kinds and of minimal pairs of this task for the others; its dev and
-    test splits give the two parts."""
+    """The corpus: of stories for the first two kinds, of minimal pairs of this task for the others, or for any kind one
+    of spoken pairs of this task. Its dev and test splits give the two parts."""
     encoder: str
     """The encoder whose units are scored."""
     models: Annotated[list[str], Field(min_length=1)] | None = None
@@ -36,6 +36,8 @@ class BuildBenchmark(Settings):
     kind: BenchmarkKind
     part: Literal["dev", "test"]
     seed: int
+    published: bool = False
+    """Whether the pairs were published as speech: they are taken as they are, whatever the kind."""
 
 
 class Evaluation(Settings):

@@ -14,6 +14,7 @@ from slamflow.settings.evaluation import Benchmark, Evaluation
 from slamflow.settings.generation import Generation
 from slamflow.settings.packing import Dataset
 from slamflow.settings.preferences import Preferences
+from slamflow.settings.spoken_pairs import SpokenPairCorpus
 from slamflow.settings.training import Model, Optimization, Preference
 from slamflow.settings.units import Encoder
 from slamflow.settings.vocoder import Vocoder
@@ -43,6 +44,7 @@ def _kind_of_corpus(values: Any) -> str:
 Corpus = Annotated[
     Annotated[StoryCorpus, Tag("tag:stories")]
     | Annotated[MinimalPairCorpus, Tag("tag:minimal_pairs")]
+    | Annotated[SpokenPairCorpus, Tag("tag:spoken_pairs")]
     | Annotated[LibriSpeech, Tag("tag:librispeech")]
     | Annotated[AudioFolder, Tag("tag:folder")]
     | Annotated[AudioArchive, Tag("tag:archive")]
@@ -50,7 +52,7 @@ Corpus = Annotated[
     Discriminator(
         _kind_of_corpus,
         custom_error_type="corpus_kind",
-        custom_error_message="needs kind: stories, minimal_pairs, librispeech, folder, archive or hub",
+        custom_error_message="needs kind: stories, minimal_pairs, spoken_pairs, librispeech, folder, archive or hub",
     ),
 ]
 
@@ -132,7 +134,7 @@ class Recipe(Settings):
         for name, dataset in self.datasets.items():
             if dataset.encoder != "text" and dataset.encoder not in self.encoders:
                 problems.append(f"datasets.{name}.encoder: no encoder {dataset.encoder!r}")
-            for reference in dataset.train + dataset.validation:
+            for reference in dataset.trained_on + dataset.validation:
                 is_text = dataset.encoder == "text"
                 corpus_split(f"datasets.{name}", reference, spoken=not is_text, stories=is_text)
         for name, model in self.models.items():
@@ -166,10 +168,17 @@ class Recipe(Settings):
                 for model in benchmark.models or []
                 if self.encoder_of(model) != benchmark.encoder
             ]
-            for part in ("dev", "test"):
-                of_pairs = benchmark.kind in get_args(PairTask)
-                corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/{part}", stories=not of_pairs)
             corpus = self.corpora.get(benchmark.corpus)
+            if isinstance(corpus, SpokenPairCorpus):
+                if corpus.task != benchmark.kind:
+                    problems.append(
+                        f"benchmarks.{name}.corpus: {benchmark.corpus} has task {corpus.task}, not {benchmark.kind}"
+                    )
+                corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/test")
+                continue
+            of_pairs = benchmark.kind in get_args(PairTask)
+            for part in ("dev", "test"):
+                corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/{part}", stories=not of_pairs)
             if of_pairs and corpus is not None:
                 task = corpus.task if isinstance(corpus, MinimalPairCorpus) else None
                 if task != benchmark.kind:
@@ -181,7 +190,7 @@ class Recipe(Settings):
         for name in self.evaluation.voices:
             if name not in self.corpora:
                 problems.append(f"evaluation.voices: no corpus {name!r}; corpora has {', '.join(self.corpora)}")
-            elif isinstance(self.corpora[name], MinimalPairCorpus):
+            elif isinstance(self.corpora[name], MinimalPairCorpus | SpokenPairCorpus):
                 problems.append(f"evaluation.voices: {name} is of minimal pairs, which no two voices say")
         for name, preferences in self.preferences.items():
             if preferences.encoder not in self.encoders:

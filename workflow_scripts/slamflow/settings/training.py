@@ -99,6 +99,8 @@ class Preference(Optimizer):
     """How dear it is to move away from the model it started from."""
     epochs: Annotated[int, Field(ge=1)] = 1
     """How often each pair is seen."""
+    steps: Annotated[int | None, Field(ge=1)] = None
+    """Optimiser steps, in place of what `epochs` come to."""
     pairs_per_step: Annotated[int, Field(ge=1)] = 16
     """Pairs per optimiser step, over all devices."""
     context: Annotated[int, Field(ge=4, le=131072)] = 1024

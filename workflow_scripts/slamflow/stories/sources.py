@@ -6,18 +6,19 @@ one story more in a file concerns one shard.
 
 from __future__ import annotations
 
+import csv
 import functools
 import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from slamflow.errors import InputError
 from slamflow.settings.corpora import WriteStories
-from slamflow.sharding import parse_shard, shard_names, shard_of
+from slamflow.sharding import parse_shard, shard_names, shard_of, stable_hash
 
 SEPARATORS = {
     "<|endoftext|>": re.compile(rb"<\|endoftext\|>"),
@@ -52,8 +53,8 @@ class FileStories:
 def item_ids(settings: WriteStories, source: Path | None) -> list[str]:
     """Ids of the stories in this shard, in order.
 
-    `source` is the file of a corpus with text source `file`, else None. Raises InputError for a file that cannot be
-    read, or if a grammar is not told how many stories to write.
+    `source` is the file of a corpus with text source `file`, None for a grammar. Raises InputError for a file that
+    cannot be read, or if a grammar is not told how many stories to write.
     """
     return [item for item in split_ids(settings, source) if in_shard(item, settings)]
 
@@ -107,31 +108,98 @@ def read_file(settings: WriteStories, source: Path | None) -> FileStories:
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from None
     separator = next((name for name, pattern in SEPARATORS.items() if pattern.search(data)), "line ends")
+    result = FileStories(separator=separator)
+    result.stories = dict(usable(SEPARATORS[separator].split(data), settings, result.set_aside))
+    return result
+
+
+def usable(pieces: Iterable[bytes], settings: WriteStories, set_aside: Counter[str]) -> Iterator[tuple[str, str]]:
+    """Yield content hash and text of the first `settings.stories` usable stories that fall into this split.
+
+    `pieces` are texts in UTF-8. Reasons for what is left out are counted in `set_aside`.
+    """
     wanted = "train" if settings.split == "text" else settings.split
-    result, seen = FileStories(separator=separator), set()
-    for piece in SEPARATORS[separator].split(data):
-        if len(result.stories) == settings.stories:
+    seen: set[str] = set()
+    count = 0
+    for piece in pieces:
+        if count == settings.stories:
             break
         if not piece.strip():
             continue
         try:
             text = " ".join(piece.decode("utf-8").split())
         except UnicodeDecodeError:
-            result.set_aside["not UTF-8 text"] += 1
+            set_aside["not UTF-8 text"] += 1
             continue
-        key = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        key = _key(text)
         if file_split(settings.text.seed, key) != wanted:
             continue
         if key in seen:
-            result.set_aside["said before"] += 1
+            set_aside["said before"] += 1
             continue
         seen.add(key)
         reason = why_unusable(text)
         if reason:
-            result.set_aside[reason] += 1
+            set_aside[reason] += 1
         else:
-            result.stories[key] = text
-    return result
+            count += 1
+            yield key, text
+
+
+@dataclass(frozen=True)
+class SwagRow:
+    """What is taken of a gold row of SWAG."""
+
+    key: str
+    """Hash of its sentences."""
+    prompt: str
+    ending: str
+    wrong: str
+
+
+def swag_rows(path: Path, seed: int, set_aside: Counter[str]) -> Iterator[SwagRow]:
+    """Yield the gold rows of SWAG's CSV (Zellers et al. 2018) as preference pairs, in the file's order.
+
+    As SpokenSwag has them (Maimon et al. 2025): the prompt is the first sentence; an ending is the beginning of the
+    second, which all four endings share, and its end. The wrong one is drawn from the three by the seed and the row's
+    sentences. Rows whose right ending was generated are not gold. Raises InputError if the file is not SWAG's.
+    """
+    needed = ("sent1", "sent2", "gold-source", "label", *(f"ending{number}" for number in range(4)))
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as lines:
+            rows = csv.DictReader(lines)
+            if missing := [name for name in needed if name not in (rows.fieldnames or [])]:
+                raise InputError(f"{path}: no column {missing[0]}; give SWAG's train.csv, whose rows have a label")
+            seen: set[str] = set()
+            for number, row in enumerate(rows, start=2):
+                if not row["gold-source"].startswith("gold"):
+                    set_aside["its right ending was generated"] += 1
+                    continue
+                if row["label"] not in ("0", "1", "2", "3"):
+                    raise InputError(f"{path}, line {number}: label {row['label']!r} is not 0, 1, 2 or 3")
+                beginning = " ".join(row["sent2"].split())
+                endings = [f"{beginning} {' '.join(row[f'ending{which}'].split())}".strip() for which in range(4)]
+                prompt = " ".join(row["sent1"].split())
+                key = _key("\n".join([prompt, *endings]))
+                right = int(row["label"])
+                wrong = [ending for which, ending in enumerate(endings) if which != right]
+                drawn = wrong[stable_hash(f"{seed} {key}") % 3]
+                if not prompt or not all(map(str.strip, (endings[right], drawn))):
+                    set_aside["a sentence is empty"] += 1
+                elif key in seen:
+                    set_aside["said before"] += 1
+                else:
+                    seen.add(key)
+                    yield SwagRow(key, prompt, endings[right], drawn)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None
+
+
+def _key(text: str) -> str:
+    """Content hash of a text: 16 hex digits."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def file_split(seed: int, key: str) -> str:

@@ -1,0 +1,82 @@
+"""The shipped recipes as graphs of jobs: complete, of the right size, and each for itself."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from slamflow.strict_yaml import load_yaml
+
+from .conftest import ROOT, TARGETS, Checkout, copy_checkout
+
+WHOLE = sorted(path.stem for path in ROOT.glob("recipes/*.yaml") if "recipe" in load_yaml(path))
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout in which nothing has run."""
+    root = tmp_path_factory.mktemp("recipes")
+    (root / "work").mkdir()
+    return Checkout(copy_checkout(root / "code"), root / "work")
+
+
+def with_few_shards(config: Any) -> Any:
+    """The same recipe in at most two shards each: thousands would only take longer."""
+    if isinstance(config, dict):
+        return {k: min(v, 2) if k == "shards" else with_few_shards(v) for k, v in config.items()}
+    return config
+
+
+def jobs(checkout: Checkout, config: Path) -> Counter[str]:
+    """The jobs of a recipe, by rule."""
+    text = checkout.snakemake("--dry-run", "--configfile", str(config)).stdout
+    found = re.findall(r"^(?:local)?rule (\w+):", text, flags=re.MULTILINE)
+    return Counter(job for job in found if job not in TARGETS)
+
+
+def commands(checkout: Checkout, *arguments: str) -> list[str]:
+    """The commands and settings of all jobs, sorted."""
+    text = checkout.snakemake(*arguments).stdout
+    return sorted(re.findall(r"^ +python .*|--settings.*", text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_shipped_recipe_makes_a_complete_graph(fresh: Checkout, tmp_path: Path, name: str) -> None:
+    config = with_few_shards(load_yaml(ROOT / f"recipes/{name}.yaml"))
+    path = tmp_path / "few.yaml"
+    path.write_text(yaml.safe_dump(config))
+    due = jobs(fresh, path)
+    models = Counter("dpo" if "pairs" in model else "pretrain" for model in config["models"].values())
+    assert {rule: due[rule] for rule in models} == dict(models)
+    assert due["fit_units"] == len(config["encoders"])
+    assert due["pack_tokens"] == sum(1 + len(dataset["validation"]) for dataset in config["datasets"].values())
+    assert due["build_benchmark"] == len(config.get("benchmarks", {}))
+    assert due["score_benchmark"] == len(config.get("benchmarks", {})) * len(config["models"])
+    recordings = due["collect_audio"] + due["stream_audio"]
+    assert due["extract_units"] == recordings + due["collect_pairs"] + due["synthesize_stories"]
+    assert due["summarize"] == due["render_report"] == 1
+
+
+def test_tuning_the_pocket_cannot_change_another_recipe(fresh: Checkout) -> None:
+    config = fresh.code / "recipes/own_audio.yaml"
+    shown = ["--dry-run", "--printshellcmds", "--configfile", str(config)]
+    before = commands(fresh, *shown)
+    pocket = fresh.code / "config.yaml"
+    text = pocket.read_text()
+    tuned = yaml.safe_load(text)
+    tuned["training"] = {"learning_rate": 0.5, "gradient_clip": 9.0}
+    tuned["evaluation"] = {"ngram_tokens": 7}
+    tuned["datasets"]["speech"]["context"] = 64
+    try:
+        pocket.write_text(yaml.safe_dump(tuned))
+        assert commands(fresh, *shown) == before
+        # The pocket itself is another now.
+        assert "0.5" in fresh.snakemake("--dry-run", "--printshellcmds", "models").stdout
+    finally:
+        pocket.write_text(text)
+    assert len(before) > 10

@@ -1,0 +1,167 @@
+"""The shipped recipes: what they say of themselves, and that none speaks of another's things in other terms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from slamflow.plan import Plan, load_assets, load_recipe
+from slamflow.settings.audio import ArchiveSplit, HubAudio
+from slamflow.settings.recipe import Recipe
+from slamflow.settings.spoken_pairs import SpokenPairCorpus
+from slamflow.settings.training import Model, Preference
+from slamflow.strict_yaml import load_yaml
+
+ROOT = Path(__file__).parents[2]
+WHOLE = sorted(
+    path for path in [*ROOT.glob("recipes/*.yaml"), ROOT / "config.yaml"] if "recipe" in (load_yaml(path) or {})
+)
+PUBLISHED = [path for path in WHOLE if re.match("slam|twist|gslm|scaled", path.stem)]
+
+
+def recipe(path: Path) -> Recipe:
+    return load_recipe(load_yaml(path), [str(path)])
+
+
+def plan(path: Path) -> Plan:
+    return Plan(recipe(path), load_assets(ROOT / "recipes/assets.yaml", recipe(path).assets), ROOT / "workflow_scripts")
+
+
+def test_all_recipes_that_were_asked_for_are_there() -> None:
+    names = {"slam", "slam_scaled", "slam_large", "slam_day", "twist_350m", "twist_1_3b", "twist_7b", "gslm"}
+    assert {path.stem for path in WHOLE} >= names | {"scaled_optimal", "slam_ablations", "own_audio", "config"}
+
+
+@pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
+def test_a_recipe_is_named_as_its_file(path: Path) -> None:
+    assert recipe(path).recipe == ("pocket" if path.stem == "config" else path.stem)
+
+
+def parts(checked: Recipe) -> Iterator[tuple[str, Any]]:
+    """What lies under a path without the recipe's name, by a name for it, and its settings."""
+    for name, corpus in checked.corpora.items():
+        yield f"corpora.{name}", corpus.model_copy(update={"splits": {}})
+        for split, settings in corpus.splits.items():
+            yield f"corpora.{name}.splits.{split}", settings
+    for name, encoder in checked.encoders.items():
+        yield f"encoders.{name}", encoder
+    for name, dataset in checked.datasets.items():
+        yield f"datasets.{name}", dataset
+    for name, benchmark in checked.benchmarks.items():
+        told = benchmark.model_dump(exclude={"models"})
+        yield f"benchmarks of {benchmark.encoder}: {name}", told
+    for name, preferences in checked.preferences.items():
+        yield f"preferences of {preferences.encoder}: {name}", preferences
+    for name, vocoder in checked.vocoders.items():
+        yield f"vocoders.{name}", vocoder
+
+
+def test_one_name_means_one_set_of_settings_in_all_recipes() -> None:
+    seen: dict[str, tuple[Path, Any]] = {}
+    for path in WHOLE:
+        for name, settings in parts(recipe(path)):
+            if name in seen:
+                assert seen[name][1] == settings, f"{name}: {path.name} and {seen[name][0].name} differ"
+            seen[name] = (path, settings)
+    assert "corpora.libri_light.splits.train" in seen
+
+
+def test_slam_is_what_the_paper_says() -> None:
+    checked = recipe(ROOT / "recipes/slam.yaml")
+    model, aligned = checked.models["pretrained"], checked.models["slam"]
+    assert isinstance(model, Model)
+    assert isinstance(aligned, Preference)
+    assert model.tokens == 17_625 * model.batch_tokens
+    assert model.batch_tokens == 78 * checked.datasets["slam"].context == 79_872
+    assert model.tokens == pytest.approx(1.4e9, rel=0.01)
+    assert (model.learning_rate, model.min_learning_rate, model.warmup, model.gradient_clip) == (1e-3, 5e-5, 0.01, 0.5)
+    assert (model.rope_theta, model.embeddings, model.schedule) == (10_000, "first_rows", "cosine")
+    assert (aligned.steps, aligned.pairs_per_step, aligned.learning_rate) == (813, 64, 5e-5)
+    assert (aligned.beta, aligned.schedule, aligned.gradient_clip) == (0.1, "inverse_sqrt", 0.5)
+    encoder = checked.encoders["mhubert"]
+    assert (encoder.layer, encoder.clusters, encoder.frame_rate_hz, encoder.normalize) == (11, 500, 25, False)
+    pairs = checked.preferences["swag"]
+    assert (pairs.wrong, pairs.max_auto_bleu) == (["detail"], 0.3)
+    swag = checked.corpora["swag"]
+    assert swag.speech.voices == ["af_heart", "am_fenrir", "bf_emma", "bm_george"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "steps"),
+    [("slam_scaled", "pretrained", 63_706), ("scaled_optimal", "scaled_optimal", 66_050)],
+)
+def test_published_steps_come_out(name: str, model: str, steps: int) -> None:
+    settings = recipe(ROOT / f"recipes/{name}.yaml").models[model]
+    assert isinstance(settings, Model)
+    assert -(-settings.tokens // settings.batch_tokens) == steps
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+def test_every_value_of_a_published_recipe_tells_where_it_comes_from(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    for section in ("training", "encoders"):
+        start = lines.index(f"{section}:")
+        end = next(i for i in range(start + 1, len(lines)) if re.match(r"\w", lines[i]))
+        told = [line for line in lines[start + 1 : end] if re.match(r"\s+\w+: \S", line)]
+        assert len(told) > 5
+        silent = [line for line in told if "#" not in line and not re.search("kind|frame_rate_hz|codebook", line)]
+        assert not silent, f"{path.name}: {silent}"
+
+
+@pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
+def test_no_command_is_longer_than_a_shell_takes(path: Path) -> None:
+    planned = plan(path)
+    longest = max(
+        [len(planned.shell_patterns(planned.all_units(".json")))]
+        + [
+            len(planned.shell_patterns(planned.units(dataset.encoder, dataset.trained_on)))
+            for dataset in planned.recipe.datasets.values()
+            if dataset.encoder != "text"
+        ]
+        + [len(planned.summary_settings()), len(planned.report_settings())]
+    )
+    assert longest < 100_000  # Linux takes 131,072 bytes in one argument
+
+
+def used_assets(planned: Plan) -> set[str]:
+    """The assets that some path of a recipe leads to."""
+    text = planned.recipe.model_dump_json(exclude={"assets"})
+    return {name for name in planned.assets if re.search(rf'"(asset:)?{name}["/]', text)}
+
+
+@pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
+def test_every_file_that_a_recipe_names_is_among_its_assets(path: Path) -> None:
+    planned = plan(path)
+    for corpus in planned.recipe.corpora.values():
+        for split in corpus.splits.values():
+            for archive in split.archives if isinstance(split, ArchiveSplit) else []:
+                assert planned.given_file(archive)
+        if isinstance(corpus, HubAudio | SpokenPairCorpus):
+            assert corpus.revision is None or corpus.revision == "unpinned" or len(corpus.revision) == 40
+    assert used_assets(planned) or path.stem == "config"
+
+
+def test_the_ablations_differ_in_their_speech_alone() -> None:
+    checked = recipe(ROOT / "recipes/slam_ablations.yaml")
+    models = [checked.models[name] for name in ("with_synthetic", "neither", "with_diverse", "with_both")]
+    assert len({model.model_copy(update={"data": "x"}).model_dump_json() for model in models}) == 1
+    trained_on = {name: set(dataset.trained_on) for name, dataset in checked.datasets.items()}
+    assert trained_on["slam"] - trained_on["read"] == {"stinystories/train"}
+    diverse = {"voxpopuli/train", "tedlium3/train", "peoples_speech/train", "spoken_wikipedia/train"}
+    assert trained_on["diverse"] - trained_on["read"] == diverse
+    assert trained_on["diverse_synthetic"] == trained_on["slam"] | diverse
+    assert checked.datasets["even"].weights == {
+        "librispeech/train": 0.02,
+        "libri_light/train": 0.48,
+        "stinystories/train": 0.5,
+    }
+
+
+def test_the_shipped_files_are_plain_yaml() -> None:
+    for path in WHOLE:
+        assert yaml.safe_load(path.read_text())["recipe"]
