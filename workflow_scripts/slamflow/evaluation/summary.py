@@ -36,6 +36,8 @@ AFTERWARDS = ("summarize", "render_report")
 STAGE_OUTPUTS = {
     "fetch_asset": "{resources}/assets/{job}",
     "convert_asset": "{resources}/models/{job}/*",
+    "convert_encoder": "{resources}/models/{job}/*",
+    "convert_vocoder": "{results}/vocoders/{job}/vocoder.*",
     "collect_audio": "{results}/audio/{job}.*",
     "write_stories": "{results}/text/{job}.*",
     "write_minimal_pairs": "{results}/text/{job}.*",
