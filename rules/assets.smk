@@ -67,3 +67,37 @@ rule convert_asset:
             --output {params.target:q} \
             2>&1 | tee {log:q}
         """
+
+
+rule convert_encoder:
+    """Convert a downloaded speech encoder into a transformers folder."""
+    input:
+        lambda wildcards: PLAN.asset_files(wildcards.asset),
+    output:
+        config="<resources>/models/{asset}/config.json",
+        weights="<resources>/models/{asset}/model.safetensors",
+        preprocessor="<resources>/models/{asset}/preprocessor_config.json",
+    log:
+        "<logs>/convert_encoder/{asset}.log",
+    benchmark:
+        "<benchmarks>/convert_encoder/{asset}.tsv"
+    wildcard_constraints:
+        asset=one_of(PLAN.converted_encoders()),
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        mem_mb=8000,
+    params:
+        command=PLAN.command("convert_encoder"),
+        code=PLAN.code("convert_encoder"),
+        convert=lambda wildcards: ASSETS[wildcards.asset].convert,
+        source=lambda wildcards, input: Path(input[0]).parent,
+        target=subpath(output.config, parent=True),
+    shell:
+        r"""
+        {params.command} \
+            --convert {params.convert} \
+            --input {params.source:q} \
+            --output {params.target:q} \
+            2>&1 | tee {log:q}
+        """

@@ -1,7 +1,8 @@
 # Units back to speech.
 #
 # in:  <results>/audio/..., <results>/units/{encoder}/...
-# out: <results>/vocoders/{encoder}/vocoder.safetensors, vocoder.json    units to the speech of one voice
+# out: <results>/vocoders/{encoder}/vocoder.safetensors, vocoder.json    units to the speech of one voice, trained on
+#                                                                        that speech or published
 #      <results>/vocoders/{encoder}/score.json                           word and phone error rates on held-out speech
 #      <results>/vocoders/{encoder}/examples.parquet                     pairs to listen to
 
@@ -18,6 +19,8 @@ rule train_vocoder:
         "<logs>/train_vocoder/{encoder}.log",
     benchmark:
         "<benchmarks>/train_vocoder/{encoder}.tsv"
+    wildcard_constraints:
+        encoder=one_of(PLAN.trained_vocoders()),
     conda:
         "../envs/torch.yaml"
     # A fixed number: threads split sums, so their number shows in the last bits of the weights. And one, because the
@@ -40,6 +43,37 @@ rule train_vocoder:
             --units {params.units} \
             --output {params.folder:q} \
             --threads {threads} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule convert_vocoder:
+    """Convert a published vocoder, so that it speaks by the same interface."""
+    input:
+        PLAN.published_vocoder,
+    output:
+        weights="<results>/vocoders/{encoder}/vocoder.safetensors",
+        description="<results>/vocoders/{encoder}/vocoder.json",
+    log:
+        "<logs>/convert_vocoder/{encoder}.log",
+    benchmark:
+        "<benchmarks>/convert_vocoder/{encoder}.tsv"
+    wildcard_constraints:
+        encoder=one_of(PLAN.published_vocoders()),
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        command=PLAN.command("convert_vocoder"),
+        code=PLAN.code("convert_vocoder"),
+        source=lambda wildcards, input: Path(input[0]).parent,
+        target=subpath(output.weights, parent=True),
+    shell:
+        r"""
+        {params.command} \
+            --input {params.source:q} \
+            --output {params.target:q} \
             2>&1 | tee {log:q}
         """
 

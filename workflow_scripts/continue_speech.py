@@ -23,7 +23,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--audio", type=Path, nargs="+", required=True, help="speech shards")
     parser.add_argument("--codebook", type=Path, required=True, help="the codebook")
     parser.add_argument("--encoder-model", type=Path, help="the encoder's transformers folder; logmel has none")
-    parser.add_argument("--vocoder", type=Path, required=True, help="folder that train_vocoder wrote")
+    parser.add_argument(
+        "--vocoder", type=Path, required=True, help="folder that train_vocoder or convert_vocoder wrote"
+    )
     parser.add_argument("--output", type=Path, required=True, help="the continuations, Parquet")
     parser.add_argument("--workers", type=int, default=1, help="threads; their number changes nothing")
     arguments = parser.parse_args(argv)

@@ -15,12 +15,14 @@ from slamflow import commands, files
 from slamflow.recognition.whisper import WhisperRecognizer
 from slamflow.settings.vocoder import ScoreVocoder
 from slamflow.vocoder.intelligibility import choose, listen, summarise, versions, write_examples
-from slamflow.vocoder.synthesis import WEIGHTS, Vocoder
+from slamflow.vocoder.synthesis import WEIGHTS, load_vocoder
 
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--vocoder", type=Path, required=True, help="folder that train_vocoder wrote")
+    parser.add_argument(
+        "--vocoder", type=Path, required=True, help="folder that train_vocoder or convert_vocoder wrote"
+    )
     parser.add_argument("--audio", type=Path, nargs="+", required=True, help="held-out speech shards")
     parser.add_argument("--units", type=Path, nargs="+", required=True, help="unit shards of the same corpora")
     parser.add_argument("--recognizer", type=Path, required=True, help="CTranslate2 Whisper folder")
@@ -30,7 +32,7 @@ def main(argv: list[str]) -> None:
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(ScoreVocoder, arguments.settings)
     torch.set_num_threads(1)
-    vocoder = Vocoder.load(arguments.vocoder)
+    vocoder = load_vocoder(arguments.vocoder)
     utterances = choose(arguments.audio, arguments.units, settings.utterances)
     heard = listen(utterances, vocoder, WhisperRecognizer(arguments.recognizer, arguments.workers))
     write_examples(arguments.examples, heard)

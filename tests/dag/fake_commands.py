@@ -15,6 +15,8 @@ FOLDERS = {
     "dpo": ["config.json", "model.safetensors", "speech.json", "training.json", "metrics.jsonl"],
     "train_vocoder": ["vocoder.safetensors", "vocoder.json"],
     "convert_asset": ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"],
+    "convert_encoder": ["config.json", "model.safetensors", "preprocessor_config.json"],
+    "convert_vocoder": ["vocoder.safetensors", "vocoder.json"],
 }
 OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs", "--examples", "--transcripts", "--text"}
 OUTPUTS |= {f"--{name}{suffix}" for name in ("unigram", "5gram", "length") for suffix in ("", "-pairs")}

@@ -17,7 +17,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder as Refer
 from slamflow.audio import SAMPLE_RATE, AudioError
 from slamflow.errors import InputError
 from slamflow.settings.units import Encoder
-from slamflow.units.codebook import Codebook, Quantizer
+from slamflow.units.codebook import NEAR_TIE, Codebook, Quantizer
 from slamflow.units.encoders import FrameEncoder, average, batches, encoder_digest, load_encoder
 from slamflow.units.layers import Linear
 from slamflow.units.mel import log_mel, mel_filters
@@ -201,6 +201,52 @@ def test_units_do_not_depend_on_the_batch(folders: dict[str, Path], name: str, b
             assert not ((units != single) & ~(ties | single_ties)).any()
     every_tie = np.concatenate([ties for _, ties in expected])
     assert every_tie.mean() < 0.02  # else the rule would allow anything
+
+
+def plain_units(model: HubertModel, wave: np.ndarray, padding: int, layer: int, codebook: Codebook) -> np.ndarray:
+    """The plain reference: transformers' class on one file, distances in float64; columns unit and near tie."""
+    with torch.inference_mode():
+        padded = torch.from_numpy(np.pad(wave, padding))[None]
+        states = model(padded, output_hidden_states=True).hidden_states[layer][0].double().numpy()
+    distances = np.sqrt(((states[:, None] - codebook.centroids[None].astype(np.float64)) ** 2).sum(axis=2))
+    two = np.sort(distances, axis=1)[:, :2]
+    return np.stack([distances.argmin(axis=1), two[:, 1] - two[:, 0] <= NEAR_TIE * two[:, 1]], axis=1)
+
+
+@pytest.mark.parametrize("padding", [0, 40])  # 40: SlamKit's
+@pytest.mark.parametrize("kind", ["slow", "base", "large"])  # slow: mHuBERT at 25 Hz; base, slow: group norm over time
+def test_units_are_those_of_the_plain_reference_for_any_batches_and_shards(
+    folders: dict[str, Path], kind: str, padding: int
+) -> None:
+    model = HubertModel.from_pretrained(folders[kind]).eval()
+    rate = 25.0 if kind == "slow" else 50.0
+    settings: dict[str, Any] = {"layer": 2, "frame_rate_hz": rate, "padding_samples": padding}
+    counts = encoder_for(folders, kind, **settings)
+    waves = [wave for wave in WAVES if counts.frame_count(len(wave))]
+    frames = [counts.encode([wave])[0] for wave in waves]
+    every = torch.cat(frames).numpy()
+    codebook = Codebook(every[np.random.default_rng(0).choice(len(every), 60, replace=False)].copy())
+    quantizer = Quantizer(codebook, CPU)
+    expected = [plain_units(model, wave, padding, 2, codebook) for wave in waves]
+    assert np.concatenate(expected)[:, 1].mean() < 0.02
+    assert len(set(np.concatenate(expected)[:, 0])) > 30
+    random = np.random.default_rng(5)
+    for shards, batch_seconds in ((1, 0.0), (1, 100.0), (2, 3.0), (3, 1.3), (5, 100.0)):
+        encoder = encoder_for(folders, kind, batch_seconds, **settings)
+        order = random.permutation(len(waves))
+        for shard in np.array_split(order, shards):
+            for index, (units, _) in zip(shard, units_of(encoder, quantizer, [waves[i] for i in shard]), strict=True):
+                plain, tied = expected[index].T
+                assert len(units) == len(plain)
+                assert not ((units != plain) & ~tied.astype(bool)).any()
+
+
+def test_padding_adds_what_slamkits_padding_adds(folders: dict[str, Path]) -> None:
+    """40 samples on each side, at 25 Hz: as many frames as the file has whole 40 ms, but for the field of view."""
+    encoder = encoder_for(folders, "slow", padding_samples=40)
+    plain = encoder_for(folders, "slow")
+    assert [encoder.frame_count(samples) for samples in (639, 640, 16000, 16640)] == [0, 1, 25, 26]
+    assert plain.frame_count(16000) == 24
 
 
 @pytest.mark.parametrize("name", ["whisper", "base", "large", "slow", "logmel"])

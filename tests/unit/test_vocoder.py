@@ -415,7 +415,7 @@ class Parrot:
 def test_command_writes_score_and_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Vocoder) -> None:
     audio, units = write_corpus(tmp_path, 12)
     monkeypatch.setattr(score_vocoder, "WhisperRecognizer", Parrot)
-    monkeypatch.setattr(Vocoder, "load", lambda _: trained)
+    monkeypatch.setattr(score_vocoder, "load_vocoder", lambda _: trained)
     monkeypatch.setattr(intelligibility, "PhoneRecognizer", lambda: lambda _: ["a"])
     monkeypatch.setattr(intelligibility, "Pronouncer", lambda: lambda _: ["a", "b"])
     (tmp_path / "vocoder.safetensors").write_bytes(b"weights")

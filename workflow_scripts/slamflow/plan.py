@@ -48,13 +48,14 @@ from slamflow.settings.report import RenderReport, UsedAsset, asset_uses
 from slamflow.settings.spoken_pairs import CollectPairs, SpokenPairCorpus
 from slamflow.settings.training import OBSERVATION, Model, Preference
 from slamflow.settings.units import ExtractUnits
-from slamflow.settings.vocoder import ScoreVocoder, TrainVocoder
+from slamflow.settings.vocoder import HifiGanVocoder, ScoreVocoder, TrainVocoder, Vocoder
 from slamflow.sharding import SHARD_PATTERN, parse_shard, shard_names
 from slamflow.stories.sources import items_digest
 from slamflow.strict_yaml import load_yaml
 
 SPECIAL_TOKENS = 2  # PAD, and BOS which is EOS too
 MODEL_FILES = ("config.json", "model.safetensors")
+ENCODER_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 VOCODER_FILES = ("vocoder.safetensors", "vocoder.json")
 SHARDS_AHEAD = 32
 """How many shards of streamed speech may wait for their encoder: downloads are often faster."""
@@ -128,6 +129,8 @@ class Plan:
                 problems += self._asset_problem(f"models.{name}.init", str(model.init))
         for name, vocoder in self.recipe.vocoders.items():
             problems += self._recognizer_problem(f"vocoders.{name}.recognizer", vocoder.recognizer)
+            if isinstance(vocoder, HifiGanVocoder):
+                problems += self._vocoder_problem(f"vocoders.{name}.model", vocoder.model)
         if self.recipe.generation is not None:
             problems += self._recognizer_problem("generation.recognizer", self.recipe.generation.recognizer)
             problems += self._asset_problem("generation.text_model", self.recipe.generation.text_model)
@@ -146,6 +149,12 @@ class Plan:
         if value in self.assets:
             return []
         return [f"{key}: {value!r} is not an asset ({', '.join(self.assets)})"]
+
+    def _vocoder_problem(self, key: str, value: str) -> list[str]:
+        files = self._folder_of(value)[1] if value in self.assets or Path(value).is_dir() else []
+        if any(file.endswith(".pt") for file in files) and any(file.endswith(".json") for file in files):
+            return []
+        return [f"{key}: {value!r} is neither an asset nor a folder with a .pt and a .json file of a vocoder"]
 
     def _file_problem(self, key: str, reference: str | None) -> list[str]:
         """What is wrong with a file that a setting names as asset:NAME/FILE or as a path."""
@@ -252,8 +261,15 @@ class Plan:
         return [f"<resources>/assets/{name}/{file}" for file in self.assets[name].files]
 
     def converted_assets(self) -> list[str]:
-        """Assets that convert_asset makes into transformers folders."""
-        return [name for name, asset in self.assets.items() if asset.convert]
+        """Assets that convert_asset makes into transformers folders: models with a tokenizer."""
+        return [name for name, asset in self.assets.items() if asset.convert and not self._is_encoder(name)]
+
+    def converted_encoders(self) -> list[str]:
+        """Assets that convert_encoder makes into transformers folders."""
+        return [name for name in self.assets if self._is_encoder(name)]
+
+    def _is_encoder(self, name: str) -> bool:
+        return name in self.assets and self.assets[name].convert == "fairseq_hubert"
 
     def model_folder_files(self, name: str | None) -> list[str]:
         """The files of a transformers model: a converted asset, a plain asset or a folder; none for None."""
@@ -262,7 +278,8 @@ class Plan:
         if name not in self.assets:
             return [f"{name}/{file}" for file in MODEL_FILES]
         if self.assets[name].convert:
-            return [f"<resources>/models/{name}/{file}" for file in MODEL_FILES]
+            files = ENCODER_FILES if self._is_encoder(name) else MODEL_FILES
+            return [f"<resources>/models/{name}/{file}" for file in files]
         return self.asset_files(name)
 
     def given_file(self, reference: str | None) -> list[str]:
@@ -718,7 +735,7 @@ class Plan:
         used += [
             (encoder, reference)
             for encoder, vocoder in self.recipe.vocoders.items()
-            for reference in vocoder.corpora + vocoder.held_out
+            for reference in [*(vocoder.corpora if isinstance(vocoder, Vocoder) else []), *vocoder.held_out]
         ]
         return list(dict.fromkeys(used))
 
@@ -830,20 +847,40 @@ class Plan:
 
     # Vocoders
 
+    def trained_vocoders(self) -> list[str]:
+        """The encoders whose vocoder is trained."""
+        return [name for name, vocoder in self.recipe.vocoders.items() if isinstance(vocoder, Vocoder)]
+
+    def published_vocoders(self) -> list[str]:
+        """The encoders whose vocoder was published."""
+        return [name for name, vocoder in self.recipe.vocoders.items() if isinstance(vocoder, HifiGanVocoder)]
+
+    def published_vocoder(self, wildcards: Any) -> list[str]:
+        """The files of a published vocoder."""
+        vocoder = self.recipe.vocoders[wildcards.encoder]
+        assert isinstance(vocoder, HifiGanVocoder)
+        root, files = self._folder_of(vocoder.model)
+        return [f"{root}/{file}" for file in files if file.endswith((".pt", ".json"))]
+
+    def _trained_vocoder(self, encoder: str) -> Vocoder:
+        vocoder = self.recipe.vocoders[encoder]
+        assert isinstance(vocoder, Vocoder)
+        return vocoder
+
     def vocoder_audio(self, wildcards: Any) -> list[str]:
         """The speech that a vocoder is trained on."""
-        return self.audio(self.recipe.vocoders[wildcards.encoder].corpora)
+        return self.audio(self._trained_vocoder(wildcards.encoder).corpora)
 
     def vocoder_units(self, wildcards: Any) -> list[str]:
         """The units of that speech."""
-        return self.units(wildcards.encoder, self.recipe.vocoders[wildcards.encoder].corpora)
+        return self.units(wildcards.encoder, self._trained_vocoder(wildcards.encoder).corpora)
 
     def train_vocoder(self, wildcards: Any) -> str:
         """Settings of one train_vocoder job."""
         encoder = self.recipe.encoders[wildcards.encoder]
         return _json(
             TrainVocoder(
-                training=self.recipe.vocoders[wildcards.encoder].training,
+                training=self._trained_vocoder(wildcards.encoder).training,
                 units=encoder.clusters,
                 frame_rate_hz=encoder.frame_rate_hz,
             )
@@ -873,12 +910,15 @@ class Plan:
         return _json(ScoreVocoder(utterances=self.recipe.vocoders[wildcards.encoder].judged))
 
     def vocoder_scores(self) -> list[str]:
-        """The scores of all vocoders."""
-        return [f"<results>/vocoders/{encoder}/score.json" for encoder in self.recipe.vocoders]
+        """The scores of all vocoders that are judged."""
+        return [f"<results>/vocoders/{encoder}/score.json" for encoder in self._judged_vocoders()]
 
     def vocoder_examples(self) -> list[str]:
         """Pairs of original and resynthesis of all vocoders."""
-        return [f"<results>/vocoders/{encoder}/examples.parquet" for encoder in self.recipe.vocoders]
+        return [f"<results>/vocoders/{encoder}/examples.parquet" for encoder in self._judged_vocoders()]
+
+    def _judged_vocoders(self) -> list[str]:
+        return [name for name, vocoder in self.recipe.vocoders.items() if vocoder.held_out]
 
     # Continuations
 

@@ -10,7 +10,7 @@ import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from slamflow.assets.ctranslate2_model import Model, read_model
-from slamflow.assets.transformers_folder import tokenizer_settings, write_weights
+from slamflow.assets.transformers_folder import check_against_class, tokenizer_settings, write_weights
 from slamflow.errors import InputError
 from slamflow.files import atomic_path, read_json, write_json
 
@@ -34,7 +34,8 @@ def convert(source: Path, output: Path) -> None:
         raise InputError(f"{path}: holds a {model.specification}, not a Whisper model")
     state = whisper_state(model, path)
     config = whisper_config(model, tokenizer, path)
-    check_against_class(state, config, path)
+    # The output projection is the embeddings once more, and not stored.
+    check_against_class(state, lambda: WhisperForConditionalGeneration(config), path, "Whisper", ("proj_out.weight",))
 
     output.mkdir(parents=True, exist_ok=True)
     write_weights(state, output)
@@ -145,18 +146,3 @@ def layers(model: Model, side: str) -> int:
     """Number of layers of the encoder or the decoder."""
     found = (re.match(rf"{side}/layer_(\d+)/", name) for name in model.variables)
     return 1 + max((int(match[1]) for match in found if match), default=-1)
-
-
-def check_against_class(state: dict[str, torch.Tensor], config: WhisperConfig, path: Path) -> None:
-    """Every name and shape must be one of the transformers class, and none may lack."""
-    with torch.device("meta"):
-        model = WhisperForConditionalGeneration(config)
-    expected = {name: tensor.shape for name, tensor in model.state_dict().items() if name != "proj_out.weight"}
-    wrong = [name for name in sorted(expected.keys() | state.keys()) if shape_of(state, name) != expected.get(name)]
-    if wrong:
-        name = wrong[0]
-        raise InputError(f"{path}: {name} is {shape_of(state, name)}, and Whisper has {expected.get(name)}")
-
-
-def shape_of(state: dict[str, torch.Tensor], name: str) -> torch.Size | None:
-    return state[name].shape if name in state else None

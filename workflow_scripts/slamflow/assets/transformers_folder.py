@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
+from slamflow.errors import InputError
 from slamflow.files import atomic_path
 
 
 def write_weights(state: dict[str, torch.Tensor], output: Path) -> None:
     """Write model.safetensors: same tensors, same bytes."""
-    with atomic_path(output / "model.safetensors") as temporary:
+    save_tensors(state, output / "model.safetensors")
+
+
+def save_tensors(state: dict[str, torch.Tensor], path: Path) -> None:
+    """Write a safetensors file: same tensors, same bytes."""
+    with atomic_path(path) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
         give_default_mode(temporary)
 
@@ -34,3 +42,15 @@ def tokenizer_settings(bos: str | None, eos: str | None, pad: str | None, **more
     its own rules for cutting text instead of reading those of tokenizer.json.
     """
     return {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": bos, "eos_token": eos, "pad_token": pad, **more}
+
+
+def check_against_class(
+    state: dict[str, torch.Tensor], make: Callable[[], nn.Module], path: Path, what: str, tied: tuple[str, ...] = ()
+) -> None:
+    """Every name and shape must be one of the class that `make` calls, and none but the `tied` may lack."""
+    with torch.device("meta"):
+        expected = {name: tensor.shape for name, tensor in make().state_dict().items() if name not in tied}
+    found = {name: tensor.shape for name, tensor in state.items()}
+    wrong = [name for name in sorted(expected.keys() | found.keys()) if found.get(name) != expected.get(name)]
+    if wrong:
+        raise InputError(f"{path}: {wrong[0]} is {found.get(wrong[0])}, and {what} has {expected.get(wrong[0])}")

@@ -37,6 +37,8 @@ STAGE_OUTPUTS = {
     "fetch_asset": "{resources}/assets/{job}",
     "convert_asset": "{resources}/models/{job}/*",
     "pin_revision": "{resources}/revisions/{job}.json",
+    "convert_encoder": "{resources}/models/{job}/*",
+    "convert_vocoder": "{results}/vocoders/{job}/vocoder.*",
     "collect_audio": "{results}/audio/{job}.*",
     "stream_audio": "{results}/streams/{job}.*",
     "collect_pairs": "{results}/audio/{job}.*",

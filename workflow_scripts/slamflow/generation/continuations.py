@@ -20,7 +20,7 @@ from slamflow.settings.generation import ContinueSpeech, Sampling
 from slamflow.speech.shards import encode_flac
 from slamflow.units.codebook import Quantizer, read_codebook
 from slamflow.units.encoders import load_encoder, prepare_torch
-from slamflow.vocoder.synthesis import Vocoder
+from slamflow.vocoder.synthesis import UnitVocoder, load_vocoder
 
 CUDA_BATCH_SECONDS = 600.0
 
@@ -37,7 +37,7 @@ def continue_speech(
 ) -> None:
     """Continue prompts by `source` (a model's folder, or "truth" or "shuffled") and write what is spoken."""
     device = prepare_torch()
-    speaker = Vocoder.load(vocoder)
+    speaker = load_vocoder(vocoder)
     # Alone, as everything is encoded on a CPU, a file has the same units in whatever company.
     encoder = load_encoder(
         settings.encoder, encoder_model, device, CUDA_BATCH_SECONDS if device.type == "cuda" else 0.0
@@ -83,7 +83,7 @@ def continue_prompts(source: Path | str, prompts: list[Prompt], sampling: Sampli
     return result
 
 
-def spoken(prompt: Prompt, continuation: Continuation, vocoder: Vocoder) -> dict[str, Any]:
+def spoken(prompt: Prompt, continuation: Continuation, vocoder: UnitVocoder) -> dict[str, Any]:
     """A row of SCHEMA: prompt and continuation, spoken in one breath."""
     units = np.concatenate([prompt.units, continuation.units])
     durations = vocoder.durations(units)

@@ -14,6 +14,8 @@ from slamflow.report.charts import picture, tag
 NEXT: dict[str, tuple[str, ...]] = {
     "fetch_asset": (
         "convert_asset",
+        "convert_encoder",
+        "convert_vocoder",
         "fit_units",
         "extract_units",
         "write_stories",
@@ -23,6 +25,8 @@ NEXT: dict[str, tuple[str, ...]] = {
         "score_continuations",
     ),
     "convert_asset": ("fit_units", "extract_units", "pretrain", "continue_speech", "score_continuations"),
+    "convert_encoder": ("fit_units", "extract_units", "continue_speech"),
+    "convert_vocoder": ("score_vocoder", "continue_speech"),
     "write_stories": ("synthesize_stories", "pack_tokens", "build_benchmark", "build_preferences"),
     "write_minimal_pairs": ("synthesize_stories", "build_benchmark"),
     "collect_audio": ("fit_units", "extract_units", "train_vocoder", "score_vocoder", "continue_speech"),

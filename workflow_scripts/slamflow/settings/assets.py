@@ -71,6 +71,6 @@ class Asset(Settings):
     """What to cite."""
     files: Annotated[dict[str, AssetFile], Field(min_length=1)]
     """The files by the name they get under resources/assets/<asset>/."""
-    convert: Literal["ctranslate2_whisper", "gguf", "torch_weights"] | None = None
-    """What convert_asset has to do to give a transformers folder under resources/models/<asset>/;
-    null if the files are one already."""
+    convert: Literal["ctranslate2_whisper", "gguf", "fairseq_hubert", "torch_weights"] | None = None
+    """What convert_asset has to do to give a transformers folder under resources/models/<asset>/, or convert_encoder
+    for `fairseq_hubert`; null if the files are one already."""

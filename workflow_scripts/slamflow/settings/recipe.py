@@ -17,7 +17,7 @@ from slamflow.settings.preferences import Preferences
 from slamflow.settings.spoken_pairs import SpokenPairCorpus
 from slamflow.settings.training import Model, Optimization, Preference
 from slamflow.settings.units import Encoder
-from slamflow.settings.vocoder import Vocoder
+from slamflow.settings.vocoder import AnyVocoder, Vocoder
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
 RESERVED_MODELS = ("unigram", "5gram", "length")
@@ -83,7 +83,7 @@ class Recipe(Settings):
     """What the models are scored on."""
     evaluation: Evaluation = Evaluation()
     """How scores are computed."""
-    vocoders: dict[Name, Vocoder] = {}
+    vocoders: dict[Name, AnyVocoder] = {}
     """What turns units back into speech, by the encoder of the units."""
     generation: Generation | None = None
     """Spoken continuations of prompts; null makes none."""
@@ -199,7 +199,7 @@ class Recipe(Settings):
         for name, vocoder in self.vocoders.items():
             if name not in self.encoders:
                 problems.append(f"vocoders.{name}: no encoder of that name; there are {', '.join(self.encoders)}")
-            for reference in vocoder.corpora:
+            for reference in vocoder.corpora if isinstance(vocoder, Vocoder) else []:
                 corpus_split(f"vocoders.{name}.corpora", reference)
             for reference in vocoder.held_out:
                 corpus_split(f"vocoders.{name}.held_out", reference)

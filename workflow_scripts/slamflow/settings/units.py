@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from slamflow.settings.base import Settings
+from slamflow.settings.textless import encoder_keys
 
 
 class FitUnits(Settings):
@@ -26,7 +27,8 @@ class Encoder(Settings):
     kind: Literal["whisper", "hubert", "logmel"]
     """`whisper`: states of a Whisper encoder; `hubert`: states of a HuBERT layer; `logmel`: plain log-mel frames."""
     model: str | None = None
-    """An asset of recipes/assets.yaml, or a folder with a transformers model. None for logmel."""
+    """An asset of recipes/assets.yaml, or a folder with a transformers model. None for logmel. `textless:NAME` is the
+    one that textlesslib has under that name, with its layer, its frame rate and windows of 100 seconds."""
     layer: Annotated[int | None, Field(ge=0)] = None
     """Output of this transformer layer, counted from 1 (0 is its input); null is the last one with its final norm."""
     frame_rate_hz: Annotated[float, Field(gt=0)] = 25.0
@@ -48,7 +50,12 @@ class Encoder(Settings):
     """Fit a codebook; or give one with `codebook`."""
     codebook: str | None = None
     """A given codebook: asset:NAME/FILE or a path (safetensors, npy, or a scikit-learn k-means pickle,
-    which is read without executing it)."""
+    which is read without executing it). `textless:NAME` is the one that textlesslib has under that name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def textless_names(cls, values: Any) -> Any:
+        return encoder_keys(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def keys_fit_kind(self) -> Encoder:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from slamflow.settings.base import Settings
+from slamflow.settings.textless import VOCODERS, named
 
 
 class VocoderTraining(Settings):
@@ -31,8 +32,10 @@ class VocoderTraining(Settings):
 
 
 class Vocoder(Settings):
-    """A vocoder for the units of one encoder."""
+    """A vocoder for the units of one encoder, trained here."""
 
+    kind: Literal["trained"] = "trained"
+    """It is trained on speech and its units; the kind need not be said."""
     corpora: Annotated[list[str], Field(min_length=1)]
     """What it is trained on, as corpus/split."""
     held_out: Annotated[list[str], Field(min_length=1)]
@@ -43,6 +46,43 @@ class Vocoder(Settings):
     """Held-out utterances on which recognisers compare resynthesis and original."""
     recognizer: str = "whisper_tiny_en"
     """The CTranslate2 Whisper that hears the words: an asset."""
+
+
+class HifiGanVocoder(Settings):
+    """A published unit HiFi-GAN with duration prediction, for the units of the encoder that it was made for."""
+
+    kind: Literal["hifigan"]
+    """It is downloaded."""
+    model: str
+    """An asset with its two files, the generator (.pt) and the configuration (.json), or a folder with such files.
+    `textless:NAME` is the one that textlesslib has under that name."""
+    held_out: list[str] = []
+    """What it is judged on, as corpus/split; nothing for none."""
+    judged: Annotated[int, Field(ge=2)] = 40
+    """Held-out utterances on which recognisers compare resynthesis and original."""
+    recognizer: str = "whisper_tiny_en"
+    """The CTranslate2 Whisper that hears the words: an asset."""
+
+    @field_validator("model")
+    @classmethod
+    def textless_name(cls, model: str) -> str:
+        name = named(model, {**VOCODERS})
+        return model if name is None else VOCODERS[name]
+
+
+def _kind_of_vocoder(values: Any) -> str:
+    kind = values.get("kind", "trained") if isinstance(values, dict) else getattr(values, "kind", None)
+    return f"tag:{kind}"
+
+
+AnyVocoder = Annotated[
+    Annotated[Vocoder, Tag("tag:trained")] | Annotated[HifiGanVocoder, Tag("tag:hifigan")],
+    Discriminator(
+        _kind_of_vocoder,
+        custom_error_type="vocoder_kind",
+        custom_error_message="needs kind: trained (or none) or hifigan",
+    ),
+]
 
 
 class TrainVocoder(Settings):

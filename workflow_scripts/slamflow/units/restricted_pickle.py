@@ -13,7 +13,7 @@ import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -25,9 +25,16 @@ MAX_DIMENSIONS = 8
 class Inert:
     """Stands for an object of a library: takes any arguments, keeps its attributes in `state`, does nothing."""
 
+    arguments: tuple[Any, ...] = ()
+    state: dict[str, Any]
+
+    def __new__(cls, *arguments: Any) -> Self:  # a pickle may make an object without calling __init__
+        made = super().__new__(cls)
+        made.arguments, made.state = arguments, {}
+        return made
+
     def __init__(self, *arguments: Any) -> None:
-        self.arguments = arguments
-        self.state: dict[str, Any] = {}
+        """Take any arguments."""
 
     def __setstate__(self, state: Any) -> None:
         if isinstance(state, tuple) and len(state) == 2 and isinstance(state[0], dict):
@@ -134,7 +141,8 @@ def as_array(shape: Any, dtype: Dtype, order: Any, data: bytes) -> np.ndarray:
     return np.frombuffer(data, kind).reshape(shape, order="F" if order == "F" else "C")
 
 
-def _allowed() -> dict[tuple[str, str], Any]:
+def allowed_names() -> dict[tuple[str, str], Any]:
+    """The names that a pickle may use, and what stands for each."""
     table: dict[tuple[str, str], Any] = {
         ("_codecs", "encode"): latin1_bytes,
         ("copyreg", "_reconstructor"): reconstruct_object,
@@ -164,7 +172,7 @@ class Reader(pickle._Unpickler):  # the Python one, whose opcodes can be overrid
     """Reads a pickle with the table of stand-ins, and joblib's arrays from the stream behind their description."""
 
     stack: list[Any]
-    allowed: ClassVar = _allowed()
+    allowed: ClassVar = allowed_names()
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, stream: io.BufferedIOBase) -> None:

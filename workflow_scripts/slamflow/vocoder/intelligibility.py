@@ -25,7 +25,7 @@ from slamflow.recognition.whisper import WhisperRecognizer
 from slamflow.sharding import stable_hash
 from slamflow.speech.shards import encode_flac
 from slamflow.units.extract import read_speech
-from slamflow.vocoder.synthesis import Vocoder
+from slamflow.vocoder.synthesis import UnitVocoder
 from slamflow.vocoder.training import read_waves
 
 EXAMPLES = 8
@@ -85,7 +85,7 @@ def choose(audio: list[Path], units: list[Path], count: int) -> list[Utterance]:
     return result
 
 
-def listen(utterances: list[Utterance], vocoder: Vocoder, whisper: WhisperRecognizer) -> list[Heard]:
+def listen(utterances: list[Utterance], vocoder: UnitVocoder, whisper: WhisperRecognizer) -> list[Heard]:
     """Resynthesise utterances with predicted durations, and have Whisper and hama hear both.
 
     Phones are compared with the pronunciation of the text, so the original has errors of its own.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +22,41 @@ ITERATIONS = 16
 PEAK = 0.99
 
 
+class UnitVocoder(Protocol):
+    """What speaks deduplicated units, trained here or published."""
+
+    frame_rate_hz: float
+
+    def durations(self, units: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Predicted durations of units, int64 [units], in frames of the units: at least 1."""
+        ...
+
+    def __call__(
+        self, units: Sequence[int] | np.ndarray, durations: Sequence[int] | np.ndarray | None = None
+    ) -> np.ndarray:
+        """Speech for units, with the given or the predicted durations: float32 [samples] in (-1, 1), 16 kHz."""
+        ...
+
+
+def load_vocoder(folder: Path) -> UnitVocoder:
+    """The vocoder in a folder of train_vocoder or convert_vocoder. Raises InputError if it holds none."""
+    about = description(folder)
+    if about.get("kind") == "hifigan":
+        from slamflow.vocoder.hifigan import HifiGan  # transformers, for which others need not wait
+
+        return HifiGan.load(folder, about)
+    return Vocoder.load(folder)
+
+
+def description(folder: Path) -> dict[str, Any]:
+    """vocoder.json of a vocoder's folder. Raises InputError if it is missing."""
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; train_vocoder and convert_vocoder write it")
+    found: dict[str, Any] = read_json(path)
+    return found
+
+
 class Vocoder:
     """Speaks deduplicated units with the one voice that it was trained on.
 
@@ -35,11 +71,8 @@ class Vocoder:
 
     @classmethod
     def load(cls, folder: Path) -> Vocoder:
-        """Read a folder that train_vocoder wrote. Raises InputError if it holds no vocoder."""
-        path = folder / DESCRIPTION
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; train_vocoder writes it")
-        about = read_json(path)
+        """Read a folder that train_vocoder wrote. Raises InputError if it holds no such vocoder."""
+        about = description(folder)
         try:
             network = new_network(about["units"], about["width"], about["blocks"], about["frame_rate_hz"])
             network.load_state_dict(load_file(folder / WEIGHTS))
