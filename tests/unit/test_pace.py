@@ -38,7 +38,8 @@ Speed = Callable[[float], float]
 class Simulated:
     """A training that only lets time pass."""
 
-    def __init__(self, takes: Speed, validation: float, save: float, **changes: Any) -> None:
+    def __init__(self, takes: Speed, validation: int, save: float, **changes: Any) -> None:
+        """A validation takes as long as so many steps, a save so many seconds."""
         values = {"hours": 1.0, "learning_rate": 1.0, "min_learning_rate": 0.1, "warmup": 0.05, **changes}
         self.settings = Optimizer.model_validate(values)
         self.takes, self.validation, self.save = takes, validation, save
@@ -66,7 +67,7 @@ class Simulated:
             step += 1
             if plan.validate:
                 self.events.append("validation")
-                pace.add("validation", self.wait(self.validation))
+                pace.add("validation", sum(self.wait(self.takes(self.worked)) for _ in range(self.validation)))
             if self.worked >= kill_at:
                 return False
             if plan.save:
@@ -103,7 +104,7 @@ SPEEDS = {
 
 
 @pytest.mark.parametrize("name", SPEEDS)
-@pytest.mark.parametrize(("validation", "save"), [(0.0, 0.0), (40.0, 10.0)])
+@pytest.mark.parametrize(("validation", "save"), [(0, 0.0), (12, 10.0)])
 def test_the_schedule_ends_with_the_time(name: str, validation: float, save: float) -> None:
     training = Simulated(SPEEDS[name], validation, save, validate_every=100, save_every=150)
     assert training.run(guess=10.0)
@@ -112,7 +113,7 @@ def test_the_schedule_ends_with_the_time(name: str, validation: float, save: flo
     assert training.used == sorted(training.used)
     assert (training.used[-1], training.rates[-1]) == (1.0, 0.1)
     peak = training.rates.index(max(training.rates))
-    assert max(training.rates) == pytest.approx(1.0, abs=0.02)
+    assert max(training.rates) == pytest.approx(1.0, abs=0.03)
     assert all(first >= second for first, second in itertools.pairwise(training.rates[peak:]))
     assert all(first <= second for first, second in itertools.pairwise(training.rates[: peak + 1]))
 
@@ -120,15 +121,15 @@ def test_the_schedule_ends_with_the_time(name: str, validation: float, save: flo
 @pytest.mark.parametrize("name", SPEEDS)
 def test_no_step_takes_a_leap_in_the_schedule(name: str) -> None:
     """Each step's share is about its share of the time: nothing is left for the end to catch up."""
-    training = Simulated(SPEEDS[name], 40.0, 10.0, validate_every=100, save_every=150)
+    training = Simulated(SPEEDS[name], 12, 10.0, validate_every=100, save_every=150)
     training.run(guess=10.0)
     leaps = [second - first for first, second in itertools.pairwise(training.used)]
-    longest = max(120 if name == "compiles first" else 2 * 30, 10)
-    assert max(leaps) <= 1.2 * (longest + 40 + 10) / HOUR
+    longest = {"slow": 30, "compiles first": 120, "noisy": 40}.get(name, 4)
+    assert max(leaps) <= 1.2 * (longest + 12 * min(longest, 30) + 10) / HOUR
 
 
 def test_a_steady_training_follows_the_schedule_of_its_steps() -> None:
-    training = Simulated(steady(1.0), 0.0, 0.0)
+    training = Simulated(steady(1.0), 0, 0.0)
     training.run()
     steps = len(training.rates)
     assert steps == pytest.approx(3600, abs=1)
@@ -140,7 +141,7 @@ def test_a_steady_training_follows_the_schedule_of_its_steps() -> None:
 @pytest.mark.parametrize("kill_at", [20.0, 700.0, 1801.0, 3300.0, 3590.0])
 @pytest.mark.parametrize("name", ["steady", "slower half-way", "noisy"])
 def test_what_a_killed_run_spent_counts(name: str, kill_at: float) -> None:
-    training = Simulated(SPEEDS[name], 20.0, 5.0, validate_every=100, save_every=1000)
+    training = Simulated(SPEEDS[name], 10, 5.0, validate_every=100, save_every=1000)
     assert not training.run(guess=5.0, kill_at=kill_at)
     before = len(training.rates)
     lost = training.worked - training.record.get("spent", 0.0)
@@ -157,7 +158,7 @@ def test_what_a_killed_run_spent_counts(name: str, kill_at: float) -> None:
 
 
 def test_a_budget_that_is_used_up_ends_with_one_annealed_step() -> None:
-    training = Simulated(steady(2.0), 0.0, 0.0)
+    training = Simulated(steady(2.0), 0, 0.0)
     training.record = {"spent": 1.2 * HOUR, "used": 0.7, "planned": 0.7, "costs": {"step": 2.0}}
     training.worked = 1.2 * HOUR
     assert training.run()
@@ -165,13 +166,13 @@ def test_a_budget_that_is_used_up_ends_with_one_annealed_step() -> None:
 
 
 def test_a_budget_of_less_than_a_step_makes_two() -> None:
-    training = Simulated(steady(2.0), 0.0, 0.0, hours=1 / HOUR)
+    training = Simulated(steady(2.0), 0, 0.0, hours=1 / HOUR)
     assert training.run()
     assert training.rates == [0.0, 0.1]
 
 
 def test_saves_are_never_far_apart_in_time() -> None:
-    training = Simulated(steady(2.0), 0.0, 5.0, save_every=10**6)
+    training = Simulated(steady(2.0), 0, 5.0, save_every=10**6)
     training.run()
     assert training.events.count("save") == pytest.approx(50, abs=2)
 

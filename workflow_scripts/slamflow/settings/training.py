@@ -55,7 +55,7 @@ class Optimizer(Settings):
             return values
         for key in cls.lengths:
             if values.get(key) is not None:
-                raise ValueError(f"give hours or {key}, not both")
+                raise ValueError(f"give hours or {key}, not both (one of them may be null)")
         return {**values, **dict.fromkeys(cls.lengths)}
 
     @model_validator(mode="after")

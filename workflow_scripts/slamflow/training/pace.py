@@ -117,7 +117,9 @@ class TimePace:
         assert settings.hours is not None
         record = record or {}
         self.seconds = settings.hours * 3600
-        self.settings, self.validation_steps, self.clock = settings, validation_steps, clock
+        self.settings, self.clock = settings, clock
+        self.validation_steps: float = record.get("validation_steps", validation_steps)
+        self.validated = "validation_steps" in record
         self.costs: dict[str, float] = dict(record.get("costs", {}))
         self.used: float = record.get("used", 0.0)
         self.planned: float = record.get("planned", 0.0)
@@ -132,8 +134,10 @@ class TimePace:
         return self.clock() - self.start
 
     def _cost(self, what: str) -> float:
-        guess = self.validation_steps * self.costs.get("step", 0.0) if what == "validation" else 0.0
-        return self.costs.get(what, guess)
+        # A validation slows down and speeds up with the steps, whatever it was when it was measured.
+        if what == "validation":
+            return self.validation_steps * self.costs.get("step", 0.0)
+        return self.costs.get(what, 0.0)
 
     def _advance(self) -> float:
         """Bring `used` up to now; returns the seconds that are left for steps."""
@@ -158,7 +162,7 @@ class TimePace:
         number = step + 1
         # One validation comes early, so that its cost is known.
         due = number % self.settings.validate_every == 0
-        due = due or ("validation" not in self.costs and self.planned >= SAVE_SHARE)
+        due = due or (not self.validated and self.planned >= SAVE_SHARE)
         validate = due and room("validation")
         due = number % self.settings.save_every == 0 or self.planned - self.saved >= SAVE_SHARE
         save = due and room("save")
@@ -175,6 +179,10 @@ class TimePace:
                 return
             self.durations.append(seconds)
             seconds = statistics.median(self.durations)
+        if what == "validation":
+            if "step" in self.costs:
+                self.validation_steps, self.validated = seconds / self.costs["step"], True
+            return
         self.costs[what] = seconds
 
     def steps(self, step: int) -> int:
@@ -192,6 +200,7 @@ class TimePace:
             "spent": round(self.spent(), 3),
             "used": self.used,
             "planned": self.planned,
+            **({"validation_steps": self.validation_steps} if self.validated else {}),
             "costs": {name: round(seconds, 4) for name, seconds in self.costs.items()},
         }
 
