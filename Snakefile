@@ -3,6 +3,7 @@
 #   snakemake --cores all                                        the pocket recipe (config.yaml)
 #   snakemake --cores all --configfile recipes/<recipe>.yaml     another recipe
 #   snakemake --cores all <results>/scores/...json               one target alone
+#   snakemake --cores 1 plan --configfile recipes/<recipe>.yaml  what a recipe would take; runs nothing
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -19,6 +20,7 @@ include: "rules/stories.smk"
 include: "rules/audio.smk"
 include: "rules/units.smk"
 include: "rules/packing.smk"
+include: "rules/planning.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/vocoder.smk"
@@ -52,6 +54,12 @@ rule rows:
     """All token rows."""
     input:
         PLAN.all_rows(),
+
+
+rule calibrations:
+    """How fast this device trains each model. Models that train for so many hours ask for it by themselves."""
+    input:
+        PLAN.all_machine_plans(),
 
 
 rule models:

@@ -67,6 +67,13 @@ def validation_flags(wildcards, input):
     )
 
 
+def machine_plan(wildcards, output):
+    """What calibrate found for a model, or for the one that a model of preferences comes from. It need not exist."""
+    models = Path(output.config).parent.parent
+    name = PLAN.trained_on_rows(wildcards.model)
+    return models.parent.parent / "plans" / models.name / f"{name}.json"
+
+
 def state_folder(wildcards, output):
     """Where a trainer keeps what it needs to go on: outside its outputs, which Snakemake deletes."""
     models, model = Path(output.config).parent.parent, wildcards.model

@@ -13,6 +13,7 @@ rule pretrain:
         validation=PLAN.validation_rows,
         codebook=PLAN.codebook_manifest,
         parent=PLAN.parent_model,
+        machine=ancient(PLAN.machine_plan),
     output:
         config="<results>/models/{recipe}/{model}/config.json",
         weights="<results>/models/{recipe}/{model}/model.safetensors",
@@ -39,7 +40,8 @@ rule pretrain:
         gpu=PLAN.gpus,
         mem_mb=16000,
         # How much of a batch the device takes at once: the machine's matter, so a resource and not a setting.
-        micro_batch_tokens=8192,
+        # 0: as calibrate found, if it was asked (results/plans), or else 8192.
+        micro_batch_tokens=0,
     params:
         command=PLAN.torchrun("pretrain"),
         code=PLAN.code("pretrain"),
@@ -57,6 +59,7 @@ rule pretrain:
         parent=folder_flag("parent"),
         folder=subpath(output.config, parent=True),
         state=state_folder,
+        plan=machine_plan,
     shell:
         r"""
         {params.command} \
@@ -65,6 +68,7 @@ rule pretrain:
             --train {params.train:q} {params.validation} {params.codebook} {params.parent} \
             --state {params.state:q} \
             --output {params.folder:q} \
+            --plan {params.plan:q} \
             --micro-batch-tokens {resources.micro_batch_tokens} \
             --threads {threads} \
             2>&1 | tee {log:q}
@@ -110,6 +114,7 @@ rule dpo:
     input:
         parent=PLAN.parent_model,
         preference_pairs=PLAN.preference_pairs,
+        machine=ancient(PLAN.machine_plan),
     output:
         config="<results>/models/{recipe}/{model}/config.json",
         weights="<results>/models/{recipe}/{model}/model.safetensors",
@@ -135,7 +140,7 @@ rule dpo:
     resources:
         gpu=PLAN.gpus,
         mem_mb=16000,
-        micro_batch_tokens=8192,
+        micro_batch_tokens=0,
     params:
         command=PLAN.torchrun("dpo"),
         code=PLAN.code("dpo"),
@@ -145,6 +150,7 @@ rule dpo:
         parent=lambda wildcards, input: Path(input.parent[0]).parent,
         folder=subpath(output.config, parent=True),
         state=state_folder,
+        plan=machine_plan,
     shell:
         r"""
         {params.command} \
@@ -153,6 +159,7 @@ rule dpo:
             --pairs {input.preference_pairs:q} \
             --state {params.state:q} \
             --output {params.folder:q} \
+            --plan {params.plan:q} \
             --micro-batch-tokens {resources.micro_batch_tokens} \
             --threads {threads} \
             2>&1 | tee {log:q}

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
         settings,
         arguments.parent,
         arguments.pairs,
-        devices.read_machine(arguments),
+        devices.read_machine(arguments, ranks),
         ranks,
         arguments.state,
         arguments.output,

@@ -51,7 +51,7 @@ def main(argv: list[str]) -> None:
         validation,
         arguments.parent,
         arguments.codebook_manifest,
-        devices.read_machine(arguments),
+        devices.read_machine(arguments, ranks),
         ranks,
         arguments.state,
         arguments.output,

@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "recipes", "workflow_scripts", "examples")
-TARGETS = ("all", "units", "rows", "models", "scores", "vocoders", "continuations")
+TARGETS = ("all", "units", "rows", "calibrations", "models", "scores", "vocoders", "continuations")
 SMALL = {
     "corpora": {
         "stories": {

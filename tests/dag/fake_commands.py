@@ -22,7 +22,7 @@ OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs", "--examples", "-
 OUTPUTS |= {f"--{name}{suffix}" for name in ("unigram", "5gram", "length") for suffix in ("", "-pairs")}
 READ_PAIRS = {"dpo"}
 READ_MANIFEST = {"score_benchmark", "score_baselines"}
-MACHINE = {"--workers", "--threads", "--micro-batch-tokens", "--state"}
+MACHINE = {"--workers", "--threads", "--micro-batch-tokens", "--state", "--plan"}
 
 
 def main() -> None:

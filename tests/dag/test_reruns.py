@@ -247,3 +247,22 @@ def test_parsing_imports_nothing_heavy_and_touches_no_network(checkout: Checkout
     (tmp_path / "sitecustomize.py").write_text(FORBIDDEN)
     done = checkout.snakemake("--configfile", "small.yaml", "--dry-run", PYTHONPATH=str(tmp_path), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_model_of_so_many_hours_is_calibrated_once_and_never_again(checkout: Checkout) -> None:
+    assert checkout.due("calibrations") == {"calibrate": 3}  # on demand: a model of so many tokens does not need it
+    checkout.edit_recipe(models={"cold": {"hours": 1.0, "tokens": None}})
+    due = checkout.due()
+    assert (due["calibrate"], due["pretrain"], due["dpo"]) == (1, 1, 1)
+    checkout.run()
+    assert checkout.due() == Counter()
+    plan = checkout.work / "results/plans/pocket/cold.json"
+    plan.write_text("another device")
+    assert checkout.due() == Counter()
+    plan.unlink()
+    assert checkout.due("models") == Counter()
+    assert checkout.due(str(plan.relative_to(checkout.work))) == {"calibrate": 1}
+
+
+def test_the_plan_runs_nothing_else(checkout: Checkout) -> None:
+    assert checkout.due("plan") == {"plan": 1}

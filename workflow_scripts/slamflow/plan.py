@@ -688,6 +688,26 @@ class Plan:
         """The models that are trained on rows."""
         return [name for name, model in self.recipe.models.items() if isinstance(model, Model)]
 
+    def trained_on_rows(self, model: str) -> str:
+        """The model itself, or the one trained on rows that a model of preferences comes from."""
+        settings = self.recipe.models[model]
+        return model if isinstance(settings, Model) else self.trained_on_rows(settings.init)
+
+    def machine_plan(self, wildcards: Any) -> list[str]:
+        """What is measured before a model that trains for so many hours; none for one of so many tokens.
+
+        A model of preferences takes the plan of the model that it comes from, if that has one.
+        """
+        name = self.trained_on_rows(wildcards.model)
+        return [] if self.recipe.models[name].hours is None else [self._machine_plan(name)]
+
+    def _machine_plan(self, model: str) -> str:
+        return f"<results>/plans/{self.recipe.recipe}/{model}.json"
+
+    def all_machine_plans(self) -> list[str]:
+        """What can be measured of this device."""
+        return [self._machine_plan(model) for model in self.pretrained_models()]
+
     # Preferences
 
     def preference_models(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -74,3 +74,6 @@ class Asset(Settings):
     convert: Literal["ctranslate2_whisper", "gguf", "fairseq_hubert", "torch_weights"] | None = None
     """What convert_asset has to do to give a transformers folder under resources/models/<asset>/, or convert_encoder
     for `fairseq_hubert`; null if the files are one already."""
+    architecture: dict[str, Any] | None = None
+    """For a text model: `model_type` and those keys of its config.json that its size follows from, so that the plan can
+    tell what it takes before it is downloaded. Nothing else reads them."""

@@ -14,6 +14,10 @@ Name = Annotated[str, Field(pattern=r"^[a-z_]+$")]
 Patterns = Annotated[list[str], Field(min_length=1)]
 
 
+PLAN_ONLY = ("hours", "bytes")
+"""Keys of a split that only the plan reads: they are no reason to collect anything again."""
+
+
 class RecordedSplit(Settings):
     """One part of a corpus of recordings."""
 
@@ -22,6 +26,10 @@ class RecordedSplit(Settings):
     divide the same recordings. It is a hash of the name, so new files move no old one."""
     shards: Annotated[int, Field(ge=1, le=9999)] = 1
     """In how many shards, each a job of its own."""
+    hours: Annotated[float | None, Field(gt=0)] = None
+    """How many hours of audio these are, for the plan alone."""
+    bytes: Annotated[int | None, Field(gt=0)] = None
+    """How many bytes they are where they come from, for the plan alone."""
 
     @model_validator(mode="after")
     def is_range(self) -> RecordedSplit:
@@ -215,7 +223,7 @@ class CollectAudio(Settings):
 
 def collect_audio_settings(name: str, corpus: RecordedCorpus, split: str, shard: str) -> CollectAudio:
     """Settings of the job for one shard: what other splits are, and where the recordings lie, does not concern it."""
-    chosen: RecordedSplit = corpus.splits[split]
+    chosen: RecordedSplit = corpus.splits[split].model_copy(update=dict.fromkeys(PLAN_ONLY))
     update: dict[str, object] = {}
     if isinstance(chosen, ArchiveSplit):
         chosen = chosen.model_copy(update={"archives": [PurePath(archive).name for archive in chosen.archives]})

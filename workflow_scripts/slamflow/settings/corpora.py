@@ -93,6 +93,8 @@ class StorySplit(Settings):
     """In how many shards, each a job of its own."""
     spoken: bool = True
     """Whether speech is made of them (text is cheap, and a text model wants more of it)."""
+    hours: Annotated[float | None, Field(gt=0)] = None
+    """How many hours they are as speech, for the plan alone; for stories of the grammar it knows by itself."""
 
 
 SplitName = Literal["train", "text", "validation", "dev", "test", "preference"]

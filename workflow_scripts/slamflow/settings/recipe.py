@@ -98,8 +98,14 @@ class Recipe(Settings):
         if not isinstance(models, dict) or not isinstance(defaults, dict):
             return values
         known = {key: value for key, value in defaults.items() if key in OPTIMIZATION_KEYS}
+
+        def inherited(model: dict[str, Any]) -> dict[str, Any]:
+            # A model's own hours or tokens stand against either of the defaults.
+            own = {"hours", "tokens"} if {"hours", "tokens"} & model.keys() else set()
+            return {key: value for key, value in known.items() if key not in own}
+
         merged = {
-            name: {**known, **model} if isinstance(model, dict) and "pairs" not in model else model
+            name: {**inherited(model), **model} if isinstance(model, dict) and "pairs" not in model else model
             for name, model in models.items()
         }
         return {**values, "models": merged}

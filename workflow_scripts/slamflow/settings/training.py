@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,12 @@ again; a new value holds from the next training on."""
 class Optimizer(Settings):
     """What pre-training and preference training have in common."""
 
+    hours: Annotated[float | None, Field(gt=0)] = None
+    """How long to train, from the first step to the last with validation and saves, on whatever device: the steps are
+    planned so that the schedule ends when the time does. It stands instead of a number of tokens or epochs."""
+    lengths: ClassVar[tuple[str, ...]] = ()
+    """The keys that say how long the training is if `hours` does not."""
+
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "inverse_sqrt", "constant"] = "cosine"
@@ -23,7 +29,7 @@ class Optimizer(Settings):
     min_learning_rate: Annotated[float, Field(ge=0)] = 5e-5
     """Floor of the cosine."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """Share of the steps with a linear warm-up."""
+    """Share of the steps (with hours: of the time) with a linear warm-up."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """AdamW's weight decay, on matrices only."""
     betas: Annotated[list[float], Field(min_length=2, max_length=2)] = [0.9, 0.999]
@@ -41,17 +47,37 @@ class Optimizer(Settings):
     wandb_project: str | None = None
     """Log to this Weights & Biases project as well (needs WANDB_API_KEY). A new value trains nothing again."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def hours_stand_alone(cls, values: Any) -> Any:
+        """With hours there is no number of tokens or epochs, not even the default."""
+        if not isinstance(values, dict) or values.get("hours") is None:
+            return values
+        for key in cls.lengths:
+            if values.get(key) is not None:
+                raise ValueError(f"give hours or {key}, not both (one of them may be null)")
+        return {**values, **dict.fromkeys(cls.lengths)}
+
     @model_validator(mode="after")
-    def floor_is_below_peak(self) -> Optimizer:
+    def length_is_known(self) -> Optimizer:
+        if self.lengths and self.hours is None and all(getattr(self, key) is None for key in self.lengths):
+            raise ValueError(f"give {' or '.join(self.lengths)} or hours")
+        return self
+
+    @model_validator(mode="after")
+    def schedule_is_possible(self) -> Optimizer:
         if self.schedule == "cosine" and self.min_learning_rate > self.learning_rate:
             raise ValueError("min_learning_rate is above learning_rate")
+        if self.schedule == "inverse_sqrt" and self.hours is not None and self.warmup == 0:
+            raise ValueError("inverse_sqrt with hours needs a warmup: the rate falls with the time counted in warm-ups")
         return self
 
 
 class Optimization(Optimizer):
     """How a model is optimised; `training:` sets the defaults and each model may say otherwise."""
 
-    tokens: Annotated[int, Field(ge=1)] = 1_000_000
+    lengths: ClassVar[tuple[str, ...]] = ("tokens",)
+    tokens: Annotated[int | None, Field(ge=1)] = 1_000_000
     """How many positions the model is trained on in all, padding included."""
     batch_tokens: Annotated[int, Field(ge=1)] = 8192
     """Positions per optimiser step, over all devices."""
@@ -91,14 +117,15 @@ class Preference(Optimizer):
     """A model trained to prefer the right ending of a pair to the wrong one (DPO): an entry of `models:` with the key
     `pairs`. The defaults of `training:` are for pre-training and do not concern it."""
 
+    lengths: ClassVar[tuple[str, ...]] = ("epochs", "steps")
     pairs: str
     """The pairs (of `preferences:`)."""
     init: str
     """The model of this recipe that it starts from and is compared with."""
     beta: Annotated[float, Field(gt=0)] = 0.1
     """How dear it is to move away from the model it started from."""
-    epochs: Annotated[int, Field(ge=1)] = 1
-    """How often each pair is seen."""
+    epochs: Annotated[int | None, Field(ge=1)] = 1
+    """How often each pair is seen. With hours: as often, or as few of them, as the time allows."""
     steps: Annotated[int | None, Field(ge=1)] = None
     """Optimiser steps, in place of what `epochs` come to."""
     pairs_per_step: Annotated[int, Field(ge=1)] = 16

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import logging
 import os
 import platform
 import signal
@@ -16,8 +17,10 @@ import torch
 import torch.distributed
 import transformers
 
+from slamflow import files
 from slamflow.training.attention import Attention
 
+log = logging.getLogger("slamflow")
 PR_SET_PDEATHSIG = 1
 
 
@@ -37,18 +40,32 @@ class Machine:
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that fill a Machine."""
-    default = Machine()
     parser.add_argument(
-        "--micro-batch-tokens", type=int, default=default.micro_batch_tokens, help="positions a device takes at once"
+        "--micro-batch-tokens",
+        type=int,
+        default=0,
+        help=f"positions a device takes at once; 0: as --plan says, or else {Machine.micro_batch_tokens}",
     )
-    parser.add_argument("--threads", type=int, default=default.threads, help="threads of each process")
-    parser.add_argument("--zero-stage", type=int, choices=(0, 1, 2), default=default.zero_stage)
+    parser.add_argument("--threads", type=int, default=Machine.threads, help="threads of each process")
+    parser.add_argument("--zero-stage", type=int, choices=(0, 1, 2), help="as --plan says, or else 0")
     parser.add_argument("--attention", choices=get_args(Attention), help="how documents of a row are kept apart")
+    parser.add_argument("--plan", type=Path, help="what calibrate found for this device; need not exist")
 
 
-def read_machine(arguments: argparse.Namespace) -> Machine:
-    """The Machine of parsed options."""
-    return Machine(arguments.micro_batch_tokens, arguments.threads, arguments.zero_stage, arguments.attention)
+def read_machine(arguments: argparse.Namespace, ranks: Ranks) -> Machine:
+    """The Machine of parsed options, and of the plan where they leave something open; not of another device's plan."""
+    plan = files.read_json(arguments.plan) if arguments.plan is not None and arguments.plan.is_file() else {}
+    here = {"device": device_name(ranks.device), "ranks": ranks.count}
+    if plan and any(plan.get(key) != value for key, value in here.items()):
+        log.warning("%s is of %s (%d), not of this device; not used", arguments.plan, plan["device"], plan["ranks"])
+        plan = {}
+    stage = arguments.zero_stage if arguments.zero_stage is not None else plan.get("zero_stage", Machine.zero_stage)
+    return Machine(
+        arguments.micro_batch_tokens or plan.get("micro_batch_tokens", Machine.micro_batch_tokens),
+        arguments.threads,
+        stage,
+        arguments.attention,
+    )
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ def training_record(model: PreTrainedModel, trained: Trained, ranks: Ranks, **mo
         "versions": versions(),
         "device": device_name(ranks.device),
         "ranks": ranks.count,
+        **({"budget": trained.budget} if trained.budget else {}),
         **more,
     }
 

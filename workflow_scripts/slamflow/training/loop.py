@@ -1,7 +1,8 @@
 """The training loop, on DeepSpeed's engine.
 
 What is learned is an `Objective`; the loop does the rest: accumulation, ranks, clipping, the learning rate,
-validation, curves, saves and resuming. A run that was killed and resumed gives the weights of an unbroken one.
+validation, curves, saves and resuming. A run of so many steps that was killed and resumed gives the weights of an
+unbroken one; a run of so many hours ends when they do (slamflow/training/pace.py).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from slamflow.settings.training import Optimizer
 from slamflow.training import state
 from slamflow.training.devices import Machine, Ranks
 from slamflow.training.metrics import Metrics
-from slamflow.training.schedule import learning_rate
+from slamflow.training.pace import NOTHING, Clock, Pace, Step, StepPace, TimePace
 
 log = logging.getLogger("slamflow")
 WEIGHTS = "state.safetensors"
@@ -40,9 +41,11 @@ class Objective(Protocol):
     """What is learned, and from what."""
 
     steps: int
-    """Optimiser steps in all."""
+    """Optimiser steps in all; of no meaning when the settings give hours."""
     tokens_per_step: int
     """Positions in a step, over all ranks."""
+    validation_steps: float
+    """A guess of what a validation costs, in steps; a measured cost soon replaces it."""
 
     def micro_batches(self, step: int) -> Sequence[Any]:
         """This rank's micro-batches of a step (from 0); equally many on each rank and in each step."""
@@ -67,6 +70,8 @@ class Trained:
     """Of the steps alone, without validation and saves."""
     validation_loss: dict[str, float]
     metrics: Path
+    budget: dict[str, float]
+    """With hours: `hours`, and `seconds` from the first step to the end of the last save. Else empty."""
 
 
 def train(
@@ -85,91 +90,135 @@ def train(
     """
     micro_batches = len(objective.micro_batches(0))
     engine = make_engine(model, settings, machine, ranks, micro_batches)
-    step, seconds, validation = 0, 0.0, {}
+    step, seconds, validation, last = 0, 0.0, {}, False
+    timed: dict[str, Any] = {}
     if found := state.latest(folder, fingerprint):
         path, record = found
         restore(engine, machine, path, record["step"])
-        step, seconds, validation = record["step"], record["seconds"], record["validation_loss"]
-        log.info("going on after step %d of %d", step, objective.steps)
+        step, seconds, validation, last = (record[key] for key in ("step", "seconds", "validation_loss", "last"))
+        timed = record["pace"]
+    run = files.sha256_json(fingerprint)
+    clock = Clock(folder, run) if ranks.main and settings.hours is not None else None
     ranks.barrier()
 
     def save() -> None:
-        record = {"fingerprint": fingerprint, "step": step, "seconds": seconds, "validation_loss": validation}
+        record = {
+            "fingerprint": fingerprint,
+            "step": step,
+            "seconds": seconds,
+            "validation_loss": validation,
+            "last": last,
+            "pace": pace.record(),
+        }
         state.save(folder, step, record, lambda to: store(engine, machine, ranks, to), ranks.main, ranks.barrier)
 
     with contextlib.ExitStack() as stack:
         stopping = stack.enter_context(_stop_signal())
-        run = files.sha256_json(fingerprint)[:12]
-        metrics = stack.enter_context(Metrics(folder, step + 1, settings.wandb_project, run)) if ranks.main else None
-        started, first, said = time.monotonic(), step, time.monotonic()
-        while step < objective.steps:
+        project = settings.wandb_project
+        metrics = stack.enter_context(Metrics(folder, step + 1, project, run[:12])) if ranks.main else None
+        pace: Pace = StepPace(objective.steps, settings, step)
+        if settings.hours is not None:
+            pace = TimePace(settings, timed, clock.read() if clock else 0.0, objective.validation_steps)
+        if step:
+            log.info("going on after step %d of %d", step, pace.steps(step))
+        said = time.monotonic()
+        while not last:
             began = time.monotonic()
+            if clock:
+                clock.write(pace.spent())
             batches = objective.micro_batches(step)
-            count, stop = ranks.sum(sum(objective.count(batch) for batch in batches), len(stopping))
+            # The main rank decides and the sum tells the others.
+            decided = pace.plan(step) if ranks.main else NOTHING
+            own = sum(objective.count(batch) for batch in batches)
+            count, stop, *shared = ranks.sum(own, len(stopping), *decided)
             if stop:
                 save()
                 log.info("stopped by a signal; step %d is saved", step)
                 raise SystemExit(STOPPED)
-            rate = learning_rate(step, objective.steps, settings)
+            plan = Step(*shared)
+            last = bool(plan.last)
             for group in engine.optimizer.param_groups:
-                group["lr"] = rate
-            loss_sum = 0.0
-            extras: dict[str, float] = {}
-            for batch in batches:
-                loss, more = objective.loss(engine, batch)
-                # DeepSpeed averages the gradients of the ranks: the factor makes it the mean over the whole batch.
-                engine.backward(loss * (ranks.count / max(count, 1)), scale_wrt_gas=False)
-                loss_sum += float(loss.detach())
-                for key, value in more.items():
-                    extras[key] = extras.get(key, 0.0) + value
-                if engine.is_gradient_accumulation_boundary() and machine.zero_stage == 0:
-                    norm = torch.nn.utils.clip_grad_norm_(engine.module.parameters(), settings.gradient_clip)
-                engine.step()
-            if machine.zero_stage:
-                norm = engine.get_global_grad_norm()
-            sums = [total / max(count, 1) for total in ranks.sum(loss_sum, *extras.values())]
-            means = dict(zip(["loss", *extras], sums, strict=True))
+                group["lr"] = plan.learning_rate
+            means, norm = optimise(engine, objective, batches, count, settings, machine, ranks)
             step += 1
-            if not math.isfinite(means["loss"]) or not math.isfinite(float(norm)):
+            if not math.isfinite(means["loss"]) or not math.isfinite(norm):
                 raise InputError(
-                    f"step {step}: the loss is {means['loss']} and the gradient's norm {float(norm)}; "
+                    f"step {step}: the loss is {means['loss']} and the gradient's norm {norm}; "
                     f"lower learning_rate or lengthen warmup. The last good save stays in {folder}"
                 )
             took = time.monotonic() - began
             seconds += took
+            pace.add("step", took)
             line: dict[str, Any] = {
                 "step": step,
                 "tokens": step * objective.tokens_per_step,
                 **means,
-                "learning_rate": rate,
-                "gradient_norm": float(norm),
+                "learning_rate": plan.learning_rate,
+                "gradient_norm": norm,
                 "tokens_per_second": round(objective.tokens_per_step / took, 1),
             }
-            last = step == objective.steps
-            if last or step % settings.validate_every == 0:
+            if settings.hours is not None:
+                line["budget_used"] = round(plan.used, 6)
+            if plan.validate:
+                began = time.monotonic()
                 engine.eval()
                 with torch.no_grad():
                     validation = objective.validate(engine)
                 engine.train()
+                pace.add("validation", time.monotonic() - began)
                 if validation:
                     line["validation_loss"] = validation
             if metrics is not None:
                 metrics.add(line)
-            if last or step % settings.save_every == 0:
+            if plan.save:
+                began = time.monotonic()
                 save()
+                pace.add("save", time.monotonic() - began)
             now = time.monotonic()
             if last or "validation_loss" in line or now - said >= SECONDS_BETWEEN_LINES:
                 said = now
                 log.info(
                     "step %d of %d: loss %.4f, %.0f tokens/s, %.0f s left%s",
                     step,
-                    objective.steps,
+                    pace.steps(step),
                     means["loss"],
                     objective.tokens_per_step / took,
-                    (objective.steps - step) * (now - started) / (step - first),
+                    pace.seconds_left(step),
                     "".join(f", {name} {value:.4f}" for name, value in line.get("validation_loss", {}).items()),
                 )
-    return Trained(step, step * objective.tokens_per_step, seconds, validation, folder / "metrics.jsonl")
+        budget = {} if settings.hours is None else {"hours": settings.hours, "seconds": round(pace.spent(), 1)}
+    return Trained(step, step * objective.tokens_per_step, seconds, validation, folder / "metrics.jsonl", budget)
+
+
+def optimise(
+    engine: Any,
+    objective: Objective,
+    batches: Sequence[Any],
+    count: float,
+    settings: Optimizer,
+    machine: Machine,
+    ranks: Ranks,
+) -> tuple[dict[str, float], float]:
+    """One step of the optimiser on this rank's `batches`, of `count` things over all ranks.
+
+    Returns the mean loss and the objective's further means, over all ranks, and the norm of the gradient.
+    """
+    loss_sum = 0.0
+    extras: dict[str, float] = {}
+    for batch in batches:
+        loss, more = objective.loss(engine, batch)
+        # DeepSpeed averages the gradients of the ranks: the factor makes it the mean over the whole batch.
+        engine.backward(loss * (ranks.count / max(count, 1)), scale_wrt_gas=False)
+        loss_sum += float(loss.detach())
+        for key, value in more.items():
+            extras[key] = extras.get(key, 0.0) + value
+        if engine.is_gradient_accumulation_boundary() and machine.zero_stage == 0:
+            norm = torch.nn.utils.clip_grad_norm_(engine.module.parameters(), settings.gradient_clip)
+        engine.step()
+    if machine.zero_stage:
+        norm = engine.get_global_grad_norm()
+    sums = [total / max(count, 1) for total in ranks.sum(loss_sum, *extras.values())]
+    return dict(zip(["loss", *extras], sums, strict=True)), float(norm)
 
 
 def make_engine(model: PreTrainedModel, settings: Optimizer, machine: Machine, ranks: Ranks, accumulate: int) -> Any:

@@ -145,7 +145,8 @@ class PreferChosen:
         lengths = [max(pair.chosen.tokens.size, pair.rejected.tokens.size) for pair in pairs]
         self.at_once = max(1, micro_batch_tokens // (2 * max(lengths)))
         self.order = Order(len(pairs), settings.pairs_per_step, settings.seed)
-        self.steps = settings.steps or math.ceil(settings.epochs * len(pairs) / settings.pairs_per_step)
+        self.steps = settings.steps or math.ceil((settings.epochs or 0) * len(pairs) / settings.pairs_per_step)
+        self.validation_steps = 0.0
         total = sum(pair.chosen.tokens.size + pair.rejected.tokens.size for pair in pairs)
         self.tokens_per_step = round(total / len(pairs) * settings.pairs_per_step)  # on average
         self.reference = torch.zeros(2, len(pairs), device=ranks.device)

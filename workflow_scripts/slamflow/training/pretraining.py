@@ -43,7 +43,9 @@ class NextToken:
         rows_per_step = max(1, round(settings.batch_tokens / rows.context))
         self.order = Order(len(rows), rows_per_step, settings.seed)
         self.tokens_per_step = rows_per_step * rows.context
-        self.steps = math.ceil(settings.tokens / self.tokens_per_step)
+        self.steps = math.ceil((settings.tokens or 0) / self.tokens_per_step)
+        # Forward is a third of forward and backward.
+        self.validation_steps = sum(map(len, validation.values())) / rows_per_step / 3
         self.micro_batch_tokens = micro_batch_tokens
 
     def _share(self, rows: Rows, indices: Ints) -> Iterator[Batch]:

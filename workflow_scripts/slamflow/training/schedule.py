@@ -1,4 +1,4 @@
-"""The learning rate, step by step."""
+"""The learning rate, step by step or by the share of the time."""
 
 from __future__ import annotations
 
@@ -23,4 +23,19 @@ def learning_rate(step: int, steps: int, settings: Optimizer) -> float:
         return settings.min_learning_rate + (settings.learning_rate - settings.min_learning_rate) * height
     if settings.schedule == "inverse_sqrt":
         return settings.learning_rate * math.sqrt(max(warmup, 1) / (step + 1))
+    return settings.learning_rate
+
+
+def learning_rate_at(fraction: float, settings: Optimizer) -> float:
+    """Learning rate of a step that ends when `fraction` (above 0, at most 1) of the time is used.
+
+    The limit of `learning_rate` for many steps: step `s` of `n` ends at (s + 1) / n.
+    """
+    if fraction < settings.warmup:
+        return settings.learning_rate * fraction / settings.warmup
+    if settings.schedule == "cosine":
+        height = (1 + math.cos(math.pi * (fraction - settings.warmup) / (1 - settings.warmup))) / 2
+        return settings.min_learning_rate + (settings.learning_rate - settings.min_learning_rate) * height
+    if settings.schedule == "inverse_sqrt":
+        return settings.learning_rate * math.sqrt(settings.warmup / fraction)
     return settings.learning_rate

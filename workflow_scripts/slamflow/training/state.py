@@ -1,7 +1,8 @@
 """What a killed run goes on from: saves that are whole or absent, a lock, and a fingerprint of what is trained.
 
-A state folder holds `lock`, at most one `step-<n>` (a few moments two) and the log of the metrics so far. A save is
-written beside under another name, synced and renamed, so one that was cut short is never taken for a good one.
+A state folder holds `lock`, perhaps a clock, at most one `step-<n>` (a few moments two) and the log of the metrics so
+far. A save is written beside under another name, synced and renamed, so one that was cut short is never taken for a
+good one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from slamflow.errors import InputError
 
 log = logging.getLogger("slamflow")
 RECORD = "state.json"
+CLOCK = "clock.json"
+"""What a training of so many hours has spent; see slamflow.training.pace.Clock."""
 
 
 @contextlib.contextmanager
@@ -121,6 +124,7 @@ def save(
 
 
 def clear(folder: Path) -> None:
-    """Remove the saves; the lock and the logs stay."""
+    """Remove the saves and the clock; the lock and the logs stay."""
+    (folder / CLOCK).unlink(missing_ok=True)
     for path in [*folder.glob("step-*"), *folder.glob(".step-*.part")]:
         shutil.rmtree(path, ignore_errors=True)

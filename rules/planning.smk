@@ -1,0 +1,64 @@
+# What a recipe takes, before it runs.
+#
+# in:  nothing for `plan`; rows and a parent model for `calibrate`
+# out: <results>/plans/{recipe}/{model}.json    how fast this device trains a model, and how many rows at once
+
+
+rule plan:
+    """Say what the recipe takes: hours, memory, disk, downloads, energy. It runs nothing else and needs no network."""
+    log:
+        f"<logs>/plan/{RECIPE.recipe}.log",
+    localrule: True
+    conda:
+        "../envs/torch.yaml"
+    params:
+        command=PLAN.command("plan"),
+        settings=PLAN.summary_settings(),
+        results=lambda wildcards, output: workflow.pathvars.get("results"),
+    shell:
+        r"""
+        {params.command} \
+            --settings {params.settings:q} \
+            --results {params.results:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule calibrate:
+    """Measure how fast this device trains a model, and choose how many rows it takes at once."""
+    input:
+        train=PLAN.train_rows,
+        parent=PLAN.parent_model,
+    output:
+        "<results>/plans/{recipe}/{model}.json",
+    log:
+        "<logs>/calibrate/{recipe}/{model}.log",
+    benchmark:
+        "<benchmarks>/calibrate/{recipe}/{model}.tsv"
+    wildcard_constraints:
+        model=one_of(PLAN.pretrained_models()),
+    conda:
+        "../envs/torch.yaml"
+    threads: 16
+    resources:
+        gpu=1,
+        mem_mb=16000,
+    params:
+        command=PLAN.torchrun("calibrate"),
+        # No `code=`: what was measured stays true. Delete the file to measure again.
+        settings=lambda wildcards, output: PLAN.model_settings(wildcards),
+        vocabulary=lambda wildcards: PLAN.vocabulary(
+            RECIPE.models[wildcards.model].data
+        ),
+        train=lambda wildcards, input: Path(input.train[0]).parent,
+        parent=folder_flag("parent"),
+    shell:
+        r"""
+        {params.command} \
+            --settings {params.settings:q} \
+            --vocabulary {params.vocabulary} \
+            --train {params.train:q} {params.parent} \
+            --output {output:q} \
+            --threads {threads} \
+            2>&1 | tee {log:q}
+        """

@@ -1,0 +1,120 @@
+"""Measuring a device: which micro-batches are tried, which is chosen, and who reads the plan."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import calibrate as command
+from slamflow import files
+from slamflow.errors import InputError
+from slamflow.training import calibration, devices
+from slamflow.training.calibration import Measured, calibrate, choose, micro_batches, random_rows
+from slamflow.training.devices import Machine
+from tests.unit.training_rows import CONTEXT, VOCABULARY, ranks, rows, settings
+
+
+def measured(*times: float, memory: tuple[int, ...] = ()) -> list[Measured]:
+    """Micro-batches of 1, 2, 4, ... rows."""
+    memory = memory or (100,) * len(times)
+    return [Measured(2**number, time, memory[number]) for number, time in enumerate(times)]
+
+
+def test_micro_batches_divide_a_step_evenly() -> None:
+    assert micro_batches(1) == [1]
+    assert micro_batches(4) == [1, 2, 4]
+    assert micro_batches(78) == [1, 2, 4, 8, 16, 26, 39, 78]
+    for count in range(1, 200):
+        sizes = micro_batches(count)
+        assert (sizes[0], sizes[-1]) == (1, count)
+        assert sizes == sorted(set(sizes))
+        # One part less would need more rows at once.
+        assert all(-(-count // -(-count // size)) == size for size in sizes)
+
+
+def test_the_largest_of_the_fastest_that_fit_is_chosen() -> None:
+    chosen = choose(measured(4.0, 2.0, 2.01, 2.5), None)
+    assert chosen is not None
+    assert chosen.rows == 4
+    chosen = choose(measured(4.0, 2.0, 1.0, memory=(100, 900, 930)), 1000)
+    assert chosen is not None
+    assert chosen.rows == 2
+    assert choose(measured(4.0, memory=(999,)), 1000) is None
+
+
+def test_a_calibration_gives_a_plan_for_this_device(tmp_path: Path) -> None:
+    plan = calibrate(settings(tokens=None, hours=2.0), VOCABULARY, rows(tmp_path / "a"), None, Machine(), ranks())
+    assert plan["device"] == devices.device_name(ranks().device)
+    assert plan["micro_batch_tokens"] in (CONTEXT, 2 * CONTEXT, 4 * CONTEXT)
+    assert plan["accumulation"] * plan["micro_batch_tokens"] == 4 * CONTEXT == plan["tokens_per_step"]
+    assert plan["zero_stage"] == 0
+    assert plan["steps"] == pytest.approx(7200 / plan["seconds_per_step"], rel=0.01)
+    assert plan["hours"] == pytest.approx(2.0, rel=0.01)
+    assert {one["rows"] for one in plan["tried"]} <= {1, 2, 4}
+    files.write_json(tmp_path / "plan.json", plan)
+    fixed = calibrate(settings(), VOCABULARY, rows(tmp_path / "a"), None, Machine(), ranks(), most_seconds=0)
+    assert (fixed["steps"], fixed["tokens"]) == (12, 12 * 4 * CONTEXT)
+    assert len(fixed["tried"]) == 1
+
+
+def test_too_much_for_the_memory_ends_the_ladder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = calibration._measure
+
+    def measure(model: Any, values: Any, data: Any, machine: Machine, all_ranks: Any) -> Measured:
+        if machine.micro_batch_tokens > limit * CONTEXT:
+            raise torch.OutOfMemoryError
+        return original(model, values, data, machine, all_ranks)
+
+    monkeypatch.setattr(calibration, "_measure", measure)
+    limit = 2
+    plan = calibrate(settings(), VOCABULARY, rows(tmp_path / "a"), None, Machine(), ranks())
+    assert plan["micro_batch_tokens"] <= 2 * CONTEXT
+    limit = 0
+    monkeypatch.setattr(calibration, "_memory_mb", lambda _: 1000.0)
+    with pytest.raises(InputError, match="not even one row of 48 positions fits"):
+        calibrate(settings(), VOCABULARY, rows(tmp_path / "a"), None, Machine(), ranks())
+
+
+def test_random_rows_have_documents_of_the_given_length(tmp_path: Path) -> None:
+    short = random_rows(tmp_path / "short", CONTEXT, VOCABULARY, 10)
+    batch = short.read(range(len(short)))
+    lengths = torch.bincount(torch.from_numpy(batch.document[0][batch.document[0] >= 0]))
+    assert set(lengths.tolist()) == {12}  # BOS and EOS
+    whole = random_rows(tmp_path / "whole", CONTEXT, VOCABULARY, 10**9)
+    assert (whole.read(range(len(whole))).document == 0).all()
+
+
+def test_the_command_needs_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ranks()
+    monkeypatch.setattr(devices, "stop", lambda: None)
+    options = ["--vocabulary", str(VOCABULARY), "--context", str(CONTEXT), "--output", str(tmp_path / "plan.json")]
+    command.main([*options, "--settings", settings().model_dump_json(), "--threads", "1", "--most-seconds", "0"])
+    assert files.read_json(tmp_path / "plan.json")["context"] == CONTEXT
+
+
+# Who reads the plan
+
+
+def machine(*options: str) -> Machine:
+    parser = argparse.ArgumentParser()
+    devices.add_machine_options(parser)
+    return devices.read_machine(parser.parse_args(options), ranks())
+
+
+def test_the_plan_fills_what_the_options_leave_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "plan.json"
+    assert machine("--plan", str(path)) == Machine()
+    here = {"device": devices.device_name(ranks().device), "ranks": 1, "micro_batch_tokens": 512, "zero_stage": 2}
+    files.write_json(path, here)
+    assert machine("--plan", str(path)) == Machine(micro_batch_tokens=512, zero_stage=2)
+    forced = machine("--plan", str(path), "--micro-batch-tokens", "64", "--zero-stage", "0")
+    assert forced == Machine(micro_batch_tokens=64, zero_stage=0)
+    for other in ({"device": "another"}, {"ranks": 2}):
+        files.write_json(path, {**here, **other})
+        caplog.clear()
+        assert machine("--plan", str(path)) == Machine()
+        assert "not of this device" in caplog.text

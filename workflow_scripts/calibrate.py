@@ -1,0 +1,49 @@
+"""Measure how fast this device trains a model, and choose how many rows it takes at once.
+
+Reads  the rows of --train and a transformers folder (--parent). Without --train, rows of random documents of
+       --document-tokens units stand in for them, so that a device can be measured before there is any data.
+Writes the plan for this device to --output (JSON). The training reads it; no result depends on it.
+Run it with torchrun as the training will be.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from slamflow import commands, files
+from slamflow.settings.training import Model
+from slamflow.training import devices
+from slamflow.training.calibration import calibrate, random_rows
+from slamflow.training.rows import Rows
+
+
+def main(argv: list[str]) -> None:
+    """Measure the training that --settings describe."""
+    parser = commands.parser(__doc__)
+    parser.add_argument("--train", type=Path, help="folder of rows that will be trained on")
+    parser.add_argument("--context", type=int, default=1024, help="positions of a row, without --train")
+    parser.add_argument("--document-tokens", type=int, default=1 << 30, help="length of a document, without --train")
+    parser.add_argument("--vocabulary", type=int, required=True, help="number of tokens, the special ones included")
+    parser.add_argument("--parent", type=Path, help="transformers folder to start from")
+    parser.add_argument("--output", type=Path, required=True, help="the plan for this device")
+    parser.add_argument("--most-seconds", type=float, default=300.0, help="no further size is tried after that")
+    devices.add_machine_options(parser)
+    arguments = parser.parse_args(argv)
+    settings = commands.read_settings(Model, arguments.settings)
+    ranks = devices.start(arguments.threads)
+    machine = devices.read_machine(arguments, ranks)
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.train is not None:
+            rows = Rows(arguments.train)
+        else:
+            rows = random_rows(Path(folder), arguments.context, arguments.vocabulary, arguments.document_tokens)
+        plan = calibrate(settings, arguments.vocabulary, rows, arguments.parent, machine, ranks, arguments.most_seconds)
+    if ranks.main:
+        files.write_json(arguments.output, plan)
+    ranks.barrier()
+    devices.stop()
+
+
+if __name__ == "__main__":
+    commands.run(main)
