@@ -431,27 +431,8 @@ class Plan:
         return corpus
 
     def streamed(self) -> list[str]:
-        """The corpus/split of recordings that are dropped once they are encoded.
-
-        They can be had again (a dataset of the hub, downloaded archives), and nothing but units is made of them.
-        """
-        kept = {
-            reference for encoder in self.recipe.encoders.values() if encoder.fit for reference in encoder.fit.corpora
-        }
-        for vocoder in self.recipe.vocoders.values():
-            kept.update(vocoder.corpora + vocoder.held_out)
-        if self.recipe.generation is not None:
-            kept.add(f"{self.recipe.generation.corpus}/test")
-        found = []
-        for name, corpus in self.recipe.corpora.items():
-            for split in corpus.splits:
-                downloaded = isinstance(corpus, HubAudio) or (
-                    isinstance(corpus, AudioArchive)
-                    and all(archive.startswith("asset:") for archive in corpus.splits[split].archives)
-                )
-                if downloaded and f"{name}/{split}" not in kept:
-                    found.append(f"{name}/{split}")
-        return found
+        """The corpus/split of recordings that are dropped once they are encoded."""
+        return self.recipe.streamed()
 
     def is_streamed(self, wildcards: Any) -> bool:
         """Whether a corpus/split is dropped once it is encoded."""

@@ -152,7 +152,7 @@ def used_by(recipe: Recipe) -> dict[str, list[str]]:
     for pairs in recipe.preferences.values():
         add(f"{pairs.corpus}/preference", pairs.encoder)
     for encoder, vocoder in recipe.vocoders.items():
-        for reference in [*vocoder.corpora, *vocoder.held_out]:
+        for reference in vocoder.speech():
             add(reference, encoder)
     return {reference: list(encoders) for reference, encoders in found.items()}
 

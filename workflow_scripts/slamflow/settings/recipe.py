@@ -230,6 +230,29 @@ class Recipe(Settings):
                 problems.append(f"generation.models: {name} does not speak units of {generation.encoder}")
         return problems
 
+    def streamed(self) -> list[str]:
+        """The corpus/split of recordings that are dropped once they are encoded.
+
+        They can be had again (a dataset of the hub, downloaded archives), and nothing but units is made of them.
+        """
+        kept = {
+            reference for encoder in self.encoders.values() if encoder.fit for reference in encoder.fit.corpora
+        }
+        for vocoder in self.vocoders.values():
+            kept.update(vocoder.speech())
+        if self.generation is not None:
+            kept.add(f"{self.generation.corpus}/test")
+        found = []
+        for name, corpus in self.corpora.items():
+            for split in corpus.splits:
+                downloaded = isinstance(corpus, HubAudio) or (
+                    isinstance(corpus, AudioArchive)
+                    and all(archive.startswith("asset:") for archive in corpus.splits[split].archives)
+                )
+                if downloaded and f"{name}/{split}" not in kept:
+                    found.append(f"{name}/{split}")
+        return found
+
     def _unit_problems(self, name: str) -> list[str]:
         """What keeps a model from being trained on its pairs: they must be told in the units that it speaks."""
         model = self.models[name]

@@ -47,6 +47,10 @@ class Vocoder(Settings):
     recognizer: str = "whisper_tiny_en"
     """The CTranslate2 Whisper that hears the words: an asset."""
 
+    def speech(self) -> list[str]:
+        """The corpora that it hears, as corpus/split."""
+        return [*self.corpora, *self.held_out]
+
 
 class HifiGanVocoder(Settings):
     """A published unit HiFi-GAN with duration prediction, for the units of the encoder that it was made for."""
@@ -68,6 +72,10 @@ class HifiGanVocoder(Settings):
     def textless_name(cls, model: str) -> str:
         name = named(model, {**VOCODERS})
         return model if name is None else VOCODERS[name]
+
+    def speech(self) -> list[str]:
+        """The corpora that it hears, as corpus/split."""
+        return self.held_out
 
 
 def _kind_of_vocoder(values: Any) -> str:
