@@ -82,7 +82,8 @@ class Process:
     def __del__(self) -> None:
         process = getattr(self, "process", None)
         if process is not None:
-            process.stdin.close()
+            with contextlib.suppress(OSError):  # it may be gone, with a message unread
+                process.stdin.close()
             process.wait()
             process.stdout.close()
             self.log.close()
