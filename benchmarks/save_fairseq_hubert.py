@@ -1,6 +1,6 @@
 """Write tiny random HuBERTs with fairseq's own classes and code, and what they give for a sound: test fixtures.
 
-Run in an environment of its own with fairseq-fixed 0.12.3.1 (README.md beside this file says how):
+Run in an environment of its own with fairseq-fixed 0.12.3.1 (docs/textless.md says how):
 
     python benchmarks/save_fairseq_hubert.py tests/unit/fairseq_hubert
 

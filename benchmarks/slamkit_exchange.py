@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils import logging
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
@@ -102,7 +104,12 @@ def exchange(kind: str, python: str, slamkit: Path, work: Path) -> dict[str, obj
     extra = {"rope_theta": 10000} if kind == "qwen2" else {}
     (work / "extra.json").write_text(json.dumps(extra))
     export_slamkit(work / "ours", work / "exported", str(work / "base"))
-    subprocess.run([python, "-c", THEIRS, str(slamkit), str(work)], check=True)
+    # To save a configuration, SlamKit makes its default one, which is that of this model: a folder of the name is as
+    # good as the hub.
+    (work / "facebook/opt-350M").mkdir(parents=True)
+    AutoConfig.for_model("opt").save_pretrained(work / "facebook/opt-350M")
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    subprocess.run([python, "-c", THEIRS, str(slamkit.resolve()), str(work)], check=True, cwd=work, env=offline)
     result = json.loads((work / "result.json").read_text())
 
     expected = mean_nll(load_model(work / "ours"), sequences)
@@ -132,6 +139,7 @@ def main() -> None:
     parser.add_argument("--slamkit", type=Path, required=True, help="a checkout of SlamKit")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    logging.disable_progress_bar()
     for kind in ARCHITECTURES:
         with tempfile.TemporaryDirectory() as work:
             found = exchange(kind, arguments.slamkit_python, arguments.slamkit, Path(work))

@@ -67,11 +67,13 @@ rule convert_vocoder:
     params:
         command=PLAN.command("convert_vocoder"),
         code=PLAN.code("convert_vocoder"),
+        engine=PLAN.vocoder_engine,
         source=lambda wildcards, input: Path(input[0]).parent,
         target=subpath(output.weights, parent=True),
     shell:
         r"""
         {params.command} \
+            --engine {params.engine} \
             --input {params.source:q} \
             --output {params.target:q} \
             2>&1 | tee {log:q}

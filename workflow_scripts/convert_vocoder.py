@@ -16,8 +16,9 @@ def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
     parser.add_argument("--input", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--engine", choices=["slamflow", "textless"], default="slamflow", help="what is to speak")
     arguments = parser.parse_args(argv)
-    convert(arguments.input, arguments.output)
+    convert(arguments.input, arguments.output, arguments.engine)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,20 @@ def test_a_published_vocoder_is_judged_where_speech_is_held_out_for_it(checkout:
     assert checkout.due("vocoders") == Counter()
 
 
+def test_textlesslib_itself_reads_what_was_downloaded(checkout: Checkout) -> None:
+    checkout.edit_recipe(
+        encoders={"original": {"kind": "textless", **ENCODER}},
+        datasets={"published": {"encoder": "original", "train": ["stories/train"]}},
+        vocoders={"original": {"kind": "hifigan", "model": VOCODER, "engine": "textless"}},
+    )
+    assert checkout.due("units") == {"fetch_asset": 2, "fit_units": 1, "extract_units": 4}
+    assert checkout.due("results/vocoders/original/vocoder.json") == {"fetch_asset": 2, "convert_vocoder": 1}
+    checkout.run("units")
+    checkout.edit_recipe(encoders={"original": {"model": "nowhere", "codebook": "x.npy"}})
+    failed = checkout.snakemake("--dry-run", "--configfile", "small.yaml", check=False)
+    assert "'nowhere' is neither an asset nor a folder with one .pt file of fairseq" in failed.stdout + failed.stderr
+
+
 def test_a_vocoder_of_neither_kind_is_named(checkout: Checkout) -> None:
     checkout.edit_recipe(vocoders={"whisper": {"kind": "griffin"}})
     failed = checkout.snakemake("--dry-run", "--configfile", "small.yaml", check=False)

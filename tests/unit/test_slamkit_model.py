@@ -102,6 +102,7 @@ def test_the_layout_is_slamkits(tmp_path: Path) -> None:
         ({"base_config": None}, "model_type is"),
         ({"base_config": {"model_type": "qwen2", "bos_token_id": 5}}, "bos_token_id is 5"),
         ({"base_config": {"model_type": "nothing"}}, "cannot load this model"),
+        ({"base_config": {"model_type": "qwen2", "rope_scaling": {"type": "linear"}}}, "rope_scaling"),
         ({"vocab_size": 41}, "cannot load this model"),
     ],
 )
@@ -120,7 +121,7 @@ def test_lacking_or_strange_weights_are_named(tmp_path: Path) -> None:
     save_file(tensors, slamkit / "model.safetensors")
     with pytest.raises(InputError, match=r"model\.norm\.weight"):
         import_slamkit(slamkit, tmp_path / "back")
-    save_file(tensors | {"lm.model.norm.weight": dropped, "lm.more": dropped}, slamkit / "model.safetensors")
+    save_file(tensors | {"lm.model.norm.weight": dropped, "lm.more": dropped.clone()}, slamkit / "model.safetensors")
     with pytest.raises(InputError, match="more lacks or is too many"):
         import_slamkit(slamkit, tmp_path / "back")
     (slamkit / "model.safetensors").write_bytes(b"broken")

@@ -122,7 +122,9 @@ class Plan:
                     for archive in settings.archives:
                         problems += self._file_problem(f"corpora.{name}.splits.{split}.archives", archive)
         for name, encoder in self.recipe.encoders.items():
-            if encoder.model is not None:
+            if encoder.kind == "textless":
+                problems += self._checkpoint_problem(f"encoders.{name}.model", str(encoder.model))
+            elif encoder.model is not None:
                 problems += self._asset_problem(f"encoders.{name}.model", encoder.model)
         for name, model in self.recipe.models.items():
             if model.init != "scratch" and model.init not in self.recipe.models:
@@ -149,6 +151,12 @@ class Plan:
         if value in self.assets:
             return []
         return [f"{key}: {value!r} is not an asset ({', '.join(self.assets)})"]
+
+    def _checkpoint_problem(self, key: str, value: str) -> list[str]:
+        files = self._folder_of(value)[1] if value in self.assets or Path(value).is_dir() else []
+        if sum(file.endswith(".pt") for file in files) == 1:
+            return []
+        return [f"{key}: {value!r} is neither an asset nor a folder with one .pt file of fairseq"]
 
     def _vocoder_problem(self, key: str, value: str) -> list[str]:
         files = self._folder_of(value)[1] if value in self.assets or Path(value).is_dir() else []
@@ -548,7 +556,16 @@ class Plan:
 
     def encoder_model(self, wildcards: Any) -> list[str]:
         """The files of an encoder's model."""
-        return self.model_folder_files(self.recipe.encoders[wildcards.encoder].model)
+        return self._encoder_files(wildcards.encoder)
+
+    def _encoder_files(self, name: str) -> list[str]:
+        """The files of an encoder's model; textlesslib's are those that were downloaded."""
+        encoder = self.recipe.encoders[name]
+        if encoder.kind != "textless":
+            return self.model_folder_files(encoder.model)
+        assert encoder.model is not None
+        root, files = self._folder_of(encoder.model)
+        return [f"{root}/{file}" for file in files if file.endswith(".pt")]
 
     def fitting_audio(self, wildcards: Any) -> list[str]:
         """The speech that a codebook is fitted on; none for a given one."""
@@ -858,10 +875,17 @@ class Plan:
 
     def published_vocoder(self, wildcards: Any) -> list[str]:
         """The files of a published vocoder."""
-        vocoder = self.recipe.vocoders[wildcards.encoder]
-        assert isinstance(vocoder, HifiGanVocoder)
-        root, files = self._folder_of(vocoder.model)
+        root, files = self._folder_of(self._published_vocoder(wildcards.encoder).model)
         return [f"{root}/{file}" for file in files if file.endswith((".pt", ".json"))]
+
+    def vocoder_engine(self, wildcards: Any) -> str:
+        """What computes a published vocoder."""
+        return self._published_vocoder(wildcards.encoder).engine
+
+    def _published_vocoder(self, encoder: str) -> HifiGanVocoder:
+        vocoder = self.recipe.vocoders[encoder]
+        assert isinstance(vocoder, HifiGanVocoder)
+        return vocoder
 
     def _trained_vocoder(self, encoder: str) -> Vocoder:
         vocoder = self.recipe.vocoders[encoder]
@@ -948,7 +972,7 @@ class Plan:
 
     def generation_encoder_model(self, _wildcards: Any) -> list[str]:
         """The files of the model that encodes prompts."""
-        return self.model_folder_files(self.recipe.encoders[self._generation().encoder].model)
+        return self._encoder_files(self._generation().encoder)
 
     def generation_vocoder(self, _wildcards: Any) -> list[str]:
         """The vocoder that speaks continuations."""

@@ -37,9 +37,10 @@ NAMES = (
 )
 
 
-def convert(source: Path, output: Path) -> None:
+def convert(source: Path, output: Path, engine: str = "slamflow") -> None:
     """Write vocoder.safetensors and vocoder.json of a unit HiFi-GAN.
 
+    engine: what is to speak, this project's code or textlesslib's.
     source: a folder with one .pt file, whose `generator` holds the weights, and one .json file with the configuration.
     Raises InputError for one that needs more than units, or speaks at another rate than 16 kHz.
     """
@@ -65,9 +66,11 @@ def convert(source: Path, output: Path) -> None:
         output / DESCRIPTION,
         {
             "kind": "hifigan",
+            "engine": engine,
             "units": about["num_embeddings"],
             "frame_rate_hz": SAMPLE_RATE / math.prod(about["upsample_rates"]),
             "generator": generator,
+            "published": about,
             "source_sha256": {file.name: sha256_file(file) for file in (path, described)},
             "sha256": sha256_file(output / WEIGHTS),
         },

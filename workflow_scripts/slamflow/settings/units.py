@@ -24,8 +24,9 @@ class FitUnits(Settings):
 class Encoder(Settings):
     """What turns speech into units."""
 
-    kind: Literal["whisper", "hubert", "logmel"]
-    """`whisper`: states of a Whisper encoder; `hubert`: states of a HuBERT layer; `logmel`: plain log-mel frames."""
+    kind: Literal["whisper", "hubert", "logmel", "textless"]
+    """`whisper`: states of a Whisper encoder; `hubert`: states of a HuBERT layer; `logmel`: plain log-mel frames;
+    `textless`: a HuBERT layer as textlesslib itself computes it, from fairseq's file (docs/textless.md)."""
     model: str | None = None
     """An asset of recipes/assets.yaml, or a folder with a transformers model. None for logmel. `textless:NAME` is the
     one that textlesslib has under that name, with its layer, its frame rate and windows of 100 seconds."""
@@ -60,7 +61,7 @@ class Encoder(Settings):
     @model_validator(mode="after")
     def keys_fit_kind(self) -> Encoder:
         if (self.kind == "logmel") != (self.model is None):
-            raise ValueError("model belongs to whisper and hubert, and is needed there")
+            raise ValueError("model belongs to whisper, hubert and textless, and is needed there")
         if self.kind == "logmel" and self.layer is not None:
             raise ValueError("layer: logmel has none")
         if self.kind != "hubert" and (self.normalize is not None or self.padding_samples):

@@ -60,6 +60,8 @@ class HifiGanVocoder(Settings):
     model: str
     """An asset with its two files, the generator (.pt) and the configuration (.json), or a folder with such files.
     `textless:NAME` is the one that textlesslib has under that name."""
+    engine: Literal["slamflow", "textless"] = "slamflow"
+    """What computes it: this project's code, or textlesslib itself (docs/textless.md)."""
     held_out: list[str] = []
     """What it is judged on, as corpus/split; nothing for none."""
     judged: Annotated[int, Field(ge=2)] = 40

@@ -71,9 +71,13 @@ def import_slamkit(source: Path, output: Path) -> None:
     for key, value in TOKEN_IDS.items():
         if base.get(key, value) != value:
             raise InputError(f"{path}: {key} is {base[key]}, SlamKit's models of units have {value}")
-    keys = {key: value for key, value in base.items() if key not in (*NOT_CARRIED, "model_type", "rope_theta")}
-    theta = {"rope_parameters": {"rope_type": "default", "rope_theta": float(base["rope_theta"])}}
-    keys |= {**(theta if "rope_theta" in base else {}), **TOKEN_IDS, "vocab_size": config["vocab_size"]}
+    if base.get("rope_scaling"):
+        raise InputError(f"{path}: rope_scaling {base['rope_scaling']!r} is not read")
+    left_out = (*NOT_CARRIED, "model_type", "rope_theta", "rope_scaling")
+    keys = {key: value for key, value in base.items() if key not in left_out}
+    keys |= {**TOKEN_IDS, "vocab_size": config["vocab_size"]}
+    if "rope_theta" in base:
+        keys["rope_parameters"] = {"rope_type": "default", "rope_theta": float(base["rope_theta"])}
     model = filled(base.get("model_type"), keys, read_tensors(source), source)
     export_model(model, output)
     record = speech_record(None)

@@ -11,8 +11,9 @@ import torch
 
 from slamflow.audio import SAMPLE_RATE, AudioError
 from slamflow.errors import InputError
-from slamflow.files import sha256_json
+from slamflow.files import sha256_file, sha256_json
 from slamflow.settings.units import Encoder
+from slamflow.textless import TextlessEncoder
 from slamflow.units.hubert import HubertEncoder
 from slamflow.units.mel import HOP, log_mel, mel_filters, mel_frames
 from slamflow.units.weights import model_digest
@@ -163,6 +164,8 @@ def load_encoder(
             encoder = LogMelEncoder(device)
         elif settings.kind == "whisper":
             encoder = WhisperEncoder(model, settings.layer, device)
+        elif settings.kind == "textless":
+            encoder = TextlessEncoder(model, settings.layer, device)
         else:
             encoder = HubertEncoder(model, settings.layer, settings.normalize, settings.padding_samples, device)
     except KeyError as error:
@@ -172,7 +175,10 @@ def load_encoder(
 
 def encoder_digest(model: Path | None) -> str:
     """One sha256 for the encoder's weights."""
-    return sha256_json("logmel") if model is None else model_digest(model)
+    if model is None:
+        return sha256_json("logmel")
+    checkpoints = sorted(model.glob("*.pt"))  # of kind textless
+    return sha256_file(checkpoints[0]) if checkpoints else model_digest(model)
 
 
 def prepare_torch() -> torch.device:

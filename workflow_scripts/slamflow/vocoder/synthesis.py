@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
 from slamflow.files import atomic_path, read_json
+from slamflow.textless import TextlessVocoder
 from slamflow.vocoder.network import UnitsToMel, held, repeat
 from slamflow.vocoder.spectrogram import BANDS, HOP, Spectrogram
 
@@ -42,6 +43,8 @@ def load_vocoder(folder: Path) -> UnitVocoder:
     """The vocoder in a folder of train_vocoder or convert_vocoder. Raises InputError if it holds none."""
     about = description(folder)
     if about.get("kind") == "hifigan":
+        if about.get("engine") == "textless":
+            return TextlessVocoder(folder, about)
         from slamflow.vocoder.hifigan import HifiGan  # transformers, for which others need not wait
 
         return HifiGan.load(folder, about)
