@@ -14,6 +14,7 @@ from slamflow.settings.evaluation import Benchmark, Evaluation
 from slamflow.settings.generation import Generation
 from slamflow.settings.packing import Dataset
 from slamflow.settings.preferences import Preferences
+from slamflow.settings.rehearsal import Rehearsal
 from slamflow.settings.spoken_pairs import SpokenPairCorpus
 from slamflow.settings.training import Model, Optimization, Preference
 from slamflow.settings.units import Encoder
@@ -87,6 +88,8 @@ class Recipe(Settings):
     """What turns units back into speech, by the encoder of the units."""
     generation: Generation | None = None
     """Spoken continuations of prompts; null makes none."""
+    rehearsal: Rehearsal | None = None
+    """Run the whole workflow in tiny sizes, under results/rehearsal/; null runs it as it stands."""
 
     @model_validator(mode="before")
     @classmethod
