@@ -439,7 +439,7 @@ class Plan:
             reference for encoder in self.recipe.encoders.values() if encoder.fit for reference in encoder.fit.corpora
         }
         for vocoder in self.recipe.vocoders.values():
-            kept.update(vocoder.corpora + vocoder.held_out)
+            kept.update([*(vocoder.corpora if isinstance(vocoder, Vocoder) else []), *vocoder.held_out])
         if self.recipe.generation is not None:
             kept.add(f"{self.recipe.generation.corpus}/test")
         found = []
