@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := workflow_scripts tests
 
-.PHONY: pocket why test check lock clean
+.PHONY: pocket why test rehearsal check lock clean
 
 pocket: .venv/ready ## run the default recipe and show its table of results
 	snakemake --cores all
@@ -16,6 +16,10 @@ why: .venv/ready ## say which jobs of the default recipe would run, why, and wha
 
 test: .venv/ready-dev check ## run all tests
 	pytest
+
+rehearsal: .venv/ready-dev ## run all recipes in tiny sizes against a stand-in of the internet, slam killed on the way
+	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in
+	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in/killed recipes/slam.yaml --kill collect_audio extract_units pretrain
 
 check: .venv/ready-dev ## formatting, lint, types
 	ruff format --check $(SOURCES)

@@ -7,18 +7,22 @@ sys.path.insert(0, str(SCRIPTS))
 
 from slamflow.errors import InputError
 from slamflow.plan import Plan, load_assets, load_recipe, one_of, one_of_parts
+from slamflow.rehearsal import rehearsed
 from slamflow.sharding import SHARD_PATTERN
 
 try:
     RECIPE = load_recipe(config, [str(path) for path in workflow.configfiles])
     ASSETS = load_assets(Path(workflow.basedir, "recipes/assets.yaml"), RECIPE.assets)
+    RECIPE, ASSETS = rehearsed(RECIPE, ASSETS)
     PLAN = Plan(RECIPE, ASSETS, SCRIPTS)
 except InputError as error:
     raise WorkflowError(str(error))
 
 
-# Everything that is written lies under <results> or <resources>, the jobs' logs and costs too.
+# Everything that is written lies under <results> or <resources>, the jobs' logs and costs too. A rehearsal has results
+# of its own; what it downloads is what the recipe needs.
 pathvars:
+    results="results/rehearsal" if RECIPE.rehearsal else "results",
     logs="<results>/logs",
     benchmarks="<results>/job_costs",
 

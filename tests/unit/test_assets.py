@@ -27,7 +27,7 @@ from slamflow.assets import http, transfer, wheel
 from slamflow.assets.fetch import fetch
 from slamflow.errors import InputError
 from slamflow.settings.assets import Asset, AssetFile
-from unit.hub_stand_in import COMMIT, GATED, GOOD_TOKEN, PRIVATE, StandIn, start
+from stand_in.server import COMMIT, GATED, GOOD_TOKEN, PRIVATE, StandIn, start
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "hf_secretsecretsecretsecret"

@@ -30,7 +30,7 @@ from slamflow.errors import InputError
 from slamflow.settings.audio import CollectAudio, LibriSpeech, RecordedCorpus, collect_audio_settings
 from slamflow.sharding import shard_names
 from slamflow.speech.shards import SCHEMA
-from tests.unit import hub_stand_in
+from stand_in import server as hub_stand_in
 
 RATE = 16_000
 CORPUS: TypeAdapter[Any] = TypeAdapter(RecordedCorpus)

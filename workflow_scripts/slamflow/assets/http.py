@@ -40,20 +40,21 @@ class BrokenError(Exception):
         self.wait = wait
 
 
-def download(url: str, part: Path, name: str, expected: int | None) -> None:
+def download(url: str, part: Path, name: str, expected: int | None, first: int | None = None) -> None:
     """Download `url` into `part`, appending to what is already there, until the file is whole.
 
-    expected: the size in bytes, if known. Raises SourceError if the server cannot be reached, refuses, or offers a
-    file of another size. What has arrived stays in `part` for the next time.
+    expected: the size in bytes, if known. first: only so many bytes of a file that has more. Raises SourceError if the
+    server cannot be reached, refuses, or offers a file of another size. What has arrived stays in `part` for the next
+    time.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
     failed = 0
     while True:
         before = size_of(part)
-        if before == expected:
+        if before in (expected, first):
             return
         try:
-            one_request(url, part, name, expected)
+            one_request(url, part, name, expected, first)
             return
         except BrokenError as broken:
             failed = 1 if size_of(part) > before else failed + 1
@@ -64,14 +65,14 @@ def download(url: str, part: Path, name: str, expected: int | None) -> None:
             time.sleep(wait)
 
 
-def one_request(url: str, part: Path, name: str, expected: int | None) -> None:
+def one_request(url: str, part: Path, name: str, expected: int | None, first: int | None) -> None:
     """One request for what is missing in `part`. Raises BrokenError if it breaks off, SourceError if it is in vain."""
     start = size_of(part)
     # Bytes as they are stored: a compressed transfer could not be resumed.
     headers = {"Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-        if validator := read_validator(part, url):
+    if start or first is not None:
+        headers["Range"] = f"bytes={start}-{'' if first is None else first - 1}"
+        if start and (validator := read_validator(part, url)):
             headers["If-Range"] = validator
     try:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
@@ -82,7 +83,9 @@ def one_request(url: str, part: Path, name: str, expected: int | None) -> None:
             start = start if begins_at(response) == start else 0
             length = response.headers.get("Content-Length", "")
             total = start + int(length) if length.isdigit() else None
-            if expected is not None and total is not None and total != expected:
+            if first is not None:
+                total = expected = min(first, whole_size(response, start) or first)
+            elif expected is not None and total is not None and total != expected:
                 raise SourceError(f"the server offers {total} bytes, expected {expected}: another file, or a moved one")
             if (total or expected) is not None:
                 require_space(part.parent, (total or expected or 0) - start)
@@ -90,7 +93,9 @@ def one_request(url: str, part: Path, name: str, expected: int | None) -> None:
             progress = ByteProgress(name, total or expected, start)
             with open(part, "ab" if start else "wb") as stream:
                 for piece in progress.over(response.raw.stream(PIECE, decode_content=False)):
-                    stream.write(piece)
+                    stream.write(piece if first is None else piece[: first - stream.tell()])
+                    if stream.tell() == first:
+                        break
                 stream.flush()
                 os.fsync(stream.fileno())
     except (requests.exceptions.MissingSchema, requests.exceptions.InvalidURL):
@@ -127,6 +132,15 @@ def begins_at(response: requests.Response) -> int:
         return 0
     match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     return int(match[1]) if match else -1
+
+
+def whole_size(response: requests.Response, start: int) -> int | None:
+    """Bytes of the whole file behind an answer that begins at `start`, if the server tells."""
+    if response.status_code == 206:
+        size = response.headers.get("Content-Range", "").rpartition("/")[2]
+        return int(size) if size.isdigit() else None
+    length = response.headers.get("Content-Length", "")
+    return start + int(length) if length.isdigit() else None
 
 
 def deepest(error: BaseException) -> str:

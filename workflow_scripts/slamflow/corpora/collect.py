@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -34,6 +35,13 @@ LOG_EVERY_S = 10.0
 
 def recordings_of(settings: CollectAudio, sources: list[Path], downloads: Path) -> Iterable[Recording]:
     """The recordings of one shard. sources: the corpus folder, or the archives of the split; none for the hub."""
+    found = all_recordings_of(settings, sources, downloads)
+    limit = settings.recordings.splits[settings.split].recordings
+    return found if limit is None else itertools.islice(found, limit)
+
+
+def all_recordings_of(settings: CollectAudio, sources: list[Path], downloads: Path) -> Iterable[Recording]:
+    """The recordings of one shard, however many the split takes of them."""
     corpus = settings.recordings
     if isinstance(corpus, HubAudio):
         return hub_recordings(corpus, settings.split, settings.shard, downloads)

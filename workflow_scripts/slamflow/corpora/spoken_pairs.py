@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -88,12 +89,13 @@ def collect_pairs(
     else:
         found = hub_pairs(pin(pairs, commit), settings.shard, downloads)
     records = []
+    chosen = pairs.splits[settings.split]
+    shared = (pair for pair in found if in_share(pair.cluster, *chosen.per_cent))
 
     def recordings() -> Iterator[Recording]:
-        for pair in found:
-            if in_share(pair.cluster, *pairs.splits[settings.split].per_cent):
-                records.append(pair.record())
-                yield from pair.recordings()
+        for pair in itertools.islice(shared, chosen.pairs):
+            records.append(pair.record())
+            yield from pair.recordings()
 
     about = write_shard(recordings(), NEVER_CUT, output, quarantine)
     files.write_jsonl(text, records)

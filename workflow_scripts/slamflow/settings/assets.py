@@ -28,6 +28,9 @@ class AssetFile(Settings):
     `unpublished`: then the sha256 of the first download is written beside the file, and a later download must match."""
     bytes: Annotated[int | None, Field(ge=0)] = None
     """Size in bytes, for the plan and the progress line."""
+    first_bytes: Annotated[int | None, Field(ge=1)] = None
+    """Take only the beginning of a tar archive, the whole members in so many bytes, as a rehearsal does. It cannot be
+    verified: sha256 is that of the whole."""
 
     @field_validator("sources")
     @classmethod

@@ -30,6 +30,8 @@ class RecordedSplit(Settings):
     """How many hours of audio these are, for the plan alone."""
     bytes: Annotated[int | None, Field(gt=0)] = None
     """How many bytes they are where they come from, for the plan alone."""
+    recordings: Annotated[int | None, Field(ge=1)] = None
+    """Only the first so many recordings of each shard; null takes all."""
 
     @model_validator(mode="after")
     def is_range(self) -> RecordedSplit:

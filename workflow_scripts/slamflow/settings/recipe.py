@@ -14,6 +14,7 @@ from slamflow.settings.evaluation import Benchmark, Evaluation
 from slamflow.settings.generation import Generation
 from slamflow.settings.packing import Dataset
 from slamflow.settings.preferences import Preferences
+from slamflow.settings.rehearsal import Rehearsal
 from slamflow.settings.spoken_pairs import SpokenPairCorpus
 from slamflow.settings.training import Model, Optimization, Preference
 from slamflow.settings.units import Encoder
@@ -87,6 +88,8 @@ class Recipe(Settings):
     """What turns units back into speech, by the encoder of the units."""
     generation: Generation | None = None
     """Spoken continuations of prompts; null makes none."""
+    rehearsal: Rehearsal | None = None
+    """Run the whole workflow in tiny sizes, under results/rehearsal/; null runs it as it stands."""
 
     @model_validator(mode="before")
     @classmethod
@@ -235,9 +238,7 @@ class Recipe(Settings):
 
         They can be had again (a dataset of the hub, downloaded archives), and nothing but units is made of them.
         """
-        kept = {
-            reference for encoder in self.encoders.values() if encoder.fit for reference in encoder.fit.corpora
-        }
+        kept = {reference for encoder in self.encoders.values() if encoder.fit for reference in encoder.fit.corpora}
         for vocoder in self.vocoders.values():
             kept.update(vocoder.speech())
         if self.generation is not None:

@@ -38,6 +38,8 @@ class SpokenPairSplit(Settings):
     part: take all of it as `test` to compare with published figures, or keep some of it as `dev` to choose settings."""
     shards: Annotated[int, Field(ge=1, le=9999)] = 1
     """In how many shards, each a job of its own."""
+    pairs: Annotated[int | None, Field(ge=1)] = None
+    """Only the first so many pairs of each shard; null takes all."""
 
     @model_validator(mode="after")
     def is_range(self) -> SpokenPairSplit:

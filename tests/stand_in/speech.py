@@ -1,0 +1,153 @@
+"""Short recordings and the layouts that corpora come in."""
+
+from __future__ import annotations
+
+import bz2
+import functools
+import gzip
+import io
+import json
+import lzma
+import tarfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+
+from slamflow.speech.hibari import SAMPLE_RATE_HZ, Speaker
+from slamflow.stories.grammar import write_stories
+
+PAUSE_S = 0.5
+
+
+@functools.cache
+def stories(count: int) -> list[dict[str, Any]]:
+    """Stories of the grammar, the same each time."""
+    return list(write_stories(7, "train", count))
+
+
+@functools.cache
+def sentences(count: int) -> list[tuple[str, np.ndarray]]:
+    """Sentences and their speech at 16 kHz, float32 [samples]."""
+    speaker = Speaker()
+    texts = [str(story["ending"]) for story in stories(count)]
+    return [(text, speaker.say(text, 0.9 + 0.05 * (number % 5), number)) for number, text in enumerate(texts)]
+
+
+def flac(wave: np.ndarray, kind: str = "FLAC") -> bytes:
+    """A sound file of `wave`."""
+    file = io.BytesIO()
+    soundfile.write(file, wave, SAMPLE_RATE_HZ, format=kind, subtype="PCM_16")
+    return file.getvalue()
+
+
+def joined(number: int, count: int) -> tuple[np.ndarray, list[list[float]]]:
+    """Three sentences with pauses between, and where each begins and ends, in seconds."""
+    pieces, spans, at = [], [], 0.0
+    pause = np.zeros(round(PAUSE_S * SAMPLE_RATE_HZ), np.float32)
+    for offset in range(3):
+        _, wave = sentences(count)[(number + offset) % count]
+        pieces += [pause, wave]
+        spans.append([round(at + PAUSE_S, 3), round(at + PAUSE_S + len(wave) / SAMPLE_RATE_HZ, 3)])
+        at += PAUSE_S + len(wave) / SAMPLE_RATE_HZ
+    return np.concatenate(pieces), spans
+
+
+def librispeech(archive: str, count: int) -> dict[str, bytes]:
+    """Members of an archive of LibriSpeech: {subset}/{speaker}/{chapter}/*.flac, and the texts of each chapter."""
+    subset = archive.split(".")[0]
+    members: dict[str, bytes] = {}
+    for number, (text, wave) in enumerate(sentences(count)):
+        speaker, chapter = 100 + number % 4, 1000 + number % 4
+        folder = f"LibriSpeech/{subset}/{speaker}/{chapter}/{speaker}-{chapter}"
+        members[f"{folder}-{number:04d}.flac"] = flac(wave)
+        line = f"{speaker}-{chapter}-{number:04d} {text.upper()}\n".encode()
+        members[f"{folder}.trans.txt"] = members.get(f"{folder}.trans.txt", b"") + line
+    return members
+
+
+def folders(archive: str, count: int) -> dict[str, bytes]:
+    """Members of an archive in Libri-Light's layout: {part}/{speaker}/{book}/*.flac, each with its .json."""
+    part = archive.split(".")[0]
+    members: dict[str, bytes] = {}
+    for number in range(count):
+        wave, spans = joined(number, count)
+        name = f"{part}/{200 + number % 4}/book_{number % 8}/chapter_{number:02d}"
+        members[f"{name}.flac"] = flac(wave)
+        about = {"speaker": str(200 + number % 4), "book_meta": {"id": number % 8}, "snr": 12.0}
+        members[f"{name}.json"] = json.dumps({**about, "voice_activity": spans}).encode()
+    return members
+
+
+def tar(name: str, members: dict[str, bytes]) -> bytes:
+    """A tar archive, compressed as its name says; the same bytes each time."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for path, content in members.items():
+            info = tarfile.TarInfo(path)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    compress: dict[str, Callable[[bytes], bytes]] = {
+        "gz": functools.partial(gzip.compress, compresslevel=1, mtime=0),
+        "tgz": functools.partial(gzip.compress, compresslevel=1, mtime=0),
+        "bz2": bz2.compress,
+        "xz": lzma.compress,
+    }
+    suffix = name.rpartition(".")[2]
+    return compress[suffix](plain.getvalue()) if suffix in compress else plain.getvalue()
+
+
+def parquet(rows: list[dict[str, Any]]) -> bytes:
+    """A Parquet file."""
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    return file.getvalue()
+
+
+def hub_audio(columns: dict[str, str | None], part: int, count: int) -> bytes:
+    """One Parquet file of an audio dataset of the hub."""
+    rows = []
+    for number, (text, wave) in enumerate(sentences(count)):
+        name = f"{part}-{number:04d}"
+        row: dict[str, Any] = {str(columns["audio"]): {"bytes": flac(wave), "path": f"{name}.flac"}}
+        values = {"text": text, "speaker": f"speaker{number % 4}", "id": name}
+        row.update({str(columns[key]): value for key, value in values.items() if columns.get(key)})
+        rows.append(row)
+    return parquet(rows)
+
+
+def spoken_pairs(columns: dict[str, Any], part: int, count: int) -> bytes:
+    """One Parquet file of a dataset of spoken pairs."""
+    rows = []
+    spoken = sentences(count)
+    names = columns["id"] if isinstance(columns["id"], list) else [columns["id"]]
+    for number, (text, wave) in enumerate(spoken):
+        wrong_text, wrong = spoken[(number + 1 + part) % count]
+        row: dict[str, Any] = {columns["good"]: {"bytes": flac(wave, "WAV"), "path": f"{number}.wav"}}
+        row[columns["bad"]] = {"bytes": flac(wrong, "WAV"), "path": f"{number}_wrong.wav"}
+        row.update({name: f"kind{number % 3}" for name in names if name})
+        row.update({names[-1]: f"{part}-{number}"} if names[-1] else {})
+        values = {"voice": f"voice{number % 2}", "phenomenon": f"kind{number % 3}"}
+        row.update({columns[key]: value for key, value in values.items() if columns.get(key)})
+        row.update(dict(zip(columns.get("texts") or [], (text, wrong_text), strict=False)))
+        rows.append(row)
+    return parquet(rows)
+
+
+def swag(count: int) -> bytes:
+    """SWAG's CSV of the training part: a sentence, the beginning of the next one, and four ends for it."""
+    lines = [",video-id,fold-ind,startphrase,sent1,sent2,gold-source,ending0,ending1,ending2,ending3,label"]
+    told = stories(count)
+    for number, story in enumerate(told):
+        first = str(story["prompt"]).split(". ")[0] + "."
+        words = str(story["ending"]).split()
+        ends = [" ".join(words[1:])]
+        ends += [" ".join(str(told[(number + offset) % count]["ending"]).split()[1:]) for offset in (1, 2, 3)]
+        label = number % 4
+        ends.insert(label, ends.pop(0))
+        cells = [number, f"lsmdc_{number}", number, f"{first} {words[0]}", first, words[0], "gold", *ends, label]
+        lines.append(",".join('"' + str(cell).replace('"', '""') + '"' for cell in cells))
+    return "\n".join([*lines, ""]).encode()
