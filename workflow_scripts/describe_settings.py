@@ -1,7 +1,7 @@
 """Write the configuration's JSON schema and its table of keys from the settings classes.
 
 writes: rules/schemas/recipe.schema.json    for editors (yaml-language-server)
-        docs/recipes.md                     every key, its type, default and meaning
+        docs/recipes.md                     what each recipe takes; every key, its type, default and meaning
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import plan
 from slamflow import commands, files
+from slamflow.costs import rates
 from slamflow.settings.recipe import Recipe
 
+ROOT = Path(__file__).parents[1]
 INTRODUCTION = """# Recipes: every key
 
 This page is generated from the settings classes (`python workflow_scripts/describe_settings.py`).
@@ -20,6 +23,21 @@ This page is generated from the settings classes (`python workflow_scripts/descr
 A YAML file with a `recipe:` key is a whole recipe; one without is laid over `config.yaml`. Unknown keys are
 refused. `snakemake -n` checks a configuration without running anything.
 """
+
+
+PLANS = """## What the recipes take
+
+Before anything runs, by `plan.py --overview --configfile recipes/slam.yaml ...`; for one recipe
+`snakemake --cores 1 plan --configfile recipes/<recipe>.yaml` tells more, by stage and with disk, energy and the sources
+of the rates. A + stands for what is not known and comes on top. Hours of a device are those of units, pre-training and
+DPO; the H100's are a projection.
+
+"""
+PLANNED = (
+    *("slam", "slam_day", "slam_scaled", "slam_large", "slam_ablations"),
+    *("twist_350m", "twist_1_3b", "twist_7b", "gslm", "scaled_optimal"),
+)
+DEVICES = ("A5000", "A100", "H100")
 
 
 def schema() -> dict[str, Any]:
@@ -70,13 +88,20 @@ def page() -> str:
     definitions = described["$defs"]
     sections = [table("Recipe", described, definitions)]
     sections += [table(name, part, definitions) for name, part in definitions.items() if "properties" in part]
-    return "\n".join([INTRODUCTION, *sections])
+    return "\n".join([INTRODUCTION, PLANS + plans(), *sections])
+
+
+def plans() -> str:
+    """The table of what the recipes take."""
+    chosen = [device for name in DEVICES for device in rates.DEVICES if device.name == name]
+    recipes = [plan.read_recipe([ROOT / f"recipes/{name}.yaml"]) for name in PLANNED]
+    return plan.overview(recipes, chosen, resources=Path("nowhere"))
 
 
 def main(argv: list[str]) -> None:
     """Write both files below --root."""
     options = commands.parser(__doc__)
-    options.add_argument("--root", type=Path, default=Path(__file__).parents[1])
+    options.add_argument("--root", type=Path, default=ROOT)
     root = options.parse_args(argv).root
     files.write_json(root / "rules/schemas/recipe.schema.json", schema())
     files.write_text(root / "docs/recipes.md", page())

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from slamflow import commands, files
+from slamflow.costs.rates import Device
 from slamflow.errors import InputError
 from slamflow.plan import load_assets, load_recipe
 from slamflow.settings.recipe import Recipe
@@ -56,6 +57,22 @@ def read_prices(texts: list[str], known: list[str]) -> dict[str, float]:
     return prices
 
 
+def overview(recipes: list[Recipe], devices: list[Device], resources: Path) -> str:
+    """A Markdown table with a line for each recipe; `resources` may hold text models that tell their shape."""
+    from slamflow.costs import table
+    from slamflow.costs.estimate import estimate
+    from slamflow.costs.shapes import model_shapes
+
+    head = ["recipe", "hours of speech", "assets", "largest model", "million parameters", "its tokens"]
+    head += [f"hours on {device.name}" for device in devices]
+    lines = [head, ["---", *["--:"] * (len(head) - 1)]]
+    for recipe in recipes:
+        assets = load_assets(ROOT / "recipes/assets.yaml", recipe.assets)
+        found = estimate(recipe, assets, model_shapes(recipe, assets, resources))
+        lines.append(table.overview_row(recipe, found, devices))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def main(argv: list[str]) -> None:
     """Show the plan of a recipe, or an overview of several."""
     parser = commands.parser(__doc__)
@@ -86,22 +103,16 @@ def main(argv: list[str]) -> None:
         recipes = [read_recipe(arguments.configfile)]
     else:
         recipes = [commands.read_settings(Recipe, arguments.settings)]
-    lines = []
-    for recipe in recipes:
-        assets = load_assets(ROOT / "recipes/assets.yaml", recipe.assets)
-        found = estimate(recipe, assets, model_shapes(recipe, assets, arguments.resources))
-        if arguments.overview:
-            lines.append(f"| {' | '.join(table.overview_row(recipe, found, devices))} |")
-            continue
-        summary = arguments.results / "summary" / f"{recipe.recipe}.json"
-        last_run = files.read_json(summary) if summary.is_file() else None
-        plans = table.measured_devices(recipe, arguments.results)
-        sys.stdout.write(table.show(recipe, found, devices, prices, plans, last_run))
     if arguments.overview:
-        head = ["recipe", "hours of speech", "assets", "largest model", "million parameters", "its tokens"]
-        head += [f"hours on {device.name}" for device in devices]
-        rule = ["---", *["--:"] * (len(head) - 1)]
-        sys.stdout.write("\n".join(f"| {' | '.join(row)} |" for row in (head, rule)) + "\n" + "\n".join(lines) + "\n")
+        sys.stdout.write(overview(recipes, devices, arguments.resources))
+        return
+    [recipe] = recipes
+    assets = load_assets(ROOT / "recipes/assets.yaml", recipe.assets)
+    found = estimate(recipe, assets, model_shapes(recipe, assets, arguments.resources))
+    summary = arguments.results / "summary" / f"{recipe.recipe}.json"
+    last_run = files.read_json(summary) if summary.is_file() else None
+    plans = table.measured_devices(recipe, arguments.results)
+    sys.stdout.write(table.show(recipe, found, devices, prices, plans, last_run))
 
 
 if __name__ == "__main__":
