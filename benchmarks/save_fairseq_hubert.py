@@ -97,9 +97,16 @@ def save(name: str, folder: Path) -> None:
             **settings,
             "model": model.state_dict(),
             "criterion": None,
-            "optimizer_history": [{"criterion_name": "HubertCriterion", "num_updates": np.int64(3)}],
+            "optimizer_history": [
+                {
+                    "criterion_name": "HubertCriterion",
+                    "optimizer_name": "FairseqAdam",
+                    "lr_scheduler_state": {},
+                    "num_updates": np.int64(3),
+                }
+            ],
             "task_state": task.state_dict(),
-            "extra_state": {"metrics": {}, "previous_training_time": 1.5},
+            "extra_state": {"train_iterator": {"epoch": 1}, "metrics": {}, "previous_training_time": 1.5},
             "last_optimizer_state": {"state": {0: {"step": 3, "exp_avg": torch.zeros(4)}}},
         }
         plain_save = torch.save
