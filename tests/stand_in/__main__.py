@@ -103,38 +103,41 @@ def command(recipe: Path, folder: Path, *arguments: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(words: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A command and all that it starts, which does not outlive the block."""
-    with (
-        open(log, "ab") as written,
-        subprocess.Popen(
-            words, env=environment, stdout=written, stderr=subprocess.STDOUT, start_new_session=True
-        ) as process,
-    ):
+def running(recipe: Path, folder: Path, environment: dict[str, str], cores: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Snakemake and all that it starts; what is left of it at the end of the block is killed."""
+    with open(folder / f"{name_of(recipe)}.log", "ab") as log:
+        process = subprocess.Popen(
+            command(recipe, folder, "--cores", cores),
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
             yield process
         finally:
+            unfinished = process.poll() is None
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if unfinished:  # it held the folder
+                subprocess.run(command(recipe, folder, "--unlock"), env=environment, capture_output=True, check=True)
 
 
-def rehearse(recipe: Path, folder: Path, environment: dict[str, str], cores: str, kill: list[str], log: Path) -> int:
+def rehearse(recipe: Path, folder: Path, environment: dict[str, str], cores: str, kill: list[str]) -> int:
     """Run one recipe; returns snakemake's exit status. kill: rules in whose midst everything is killed, in order."""
-    log.unlink(missing_ok=True)
-    words = command(recipe, folder, "--cores", cores)
+    (folder / f"{name_of(recipe)}.log").unlink(missing_ok=True)
     for rule in kill:
         logs = folder / "results/rehearsal/logs" / rule
         before = set(logs.rglob("*.log"))
-        with running(words, environment, log) as process:
+        with running(recipe, folder, environment, cores) as process:
             while process.poll() is None and not set(logs.rglob("*.log")) - before:
                 time.sleep(0.05)
             time.sleep(KILL_AFTER_S)
             if process.poll() is not None:
                 print(f"{rule}: none of its jobs was there to be killed", flush=True)
                 return process.returncode or 1
-        # What the killed one held.
-        subprocess.run(command(recipe, folder, "--unlock"), env=environment, capture_output=True, check=True)
-    with running(words, environment, log) as process:
+    with running(recipe, folder, environment, cores) as process:
         return process.wait()
 
 
@@ -161,7 +164,7 @@ def main(argv: list[str]) -> int:
         log = folder / f"{name}.log"
         print(f"{name}: {shlex.join(command(recipe, folder, '--cores', options.cores))}", flush=True)
         began = time.monotonic()
-        status = rehearse(recipe, folder, environment, options.cores, options.kill, log)
+        status = rehearse(recipe, folder, environment, options.cores, options.kill)
         minutes = (time.monotonic() - began) / 60
         failed += status != 0
         outcome = f"failed, see {log}" if status else ""
