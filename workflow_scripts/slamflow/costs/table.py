@@ -255,7 +255,7 @@ def overview_row(recipe: Recipe, estimate: Estimate, devices: list[Device]) -> l
     return [
         recipe.recipe,
         partly(lambda value: number(value, 0), speech),
-        size(estimate.download_bytes),
+        partly(size, estimate.disk["assets"]),
         largest.name if largest else "-",
         number(largest.shape.parameters / 1e6 if largest and largest.shape else None, 0),
         amount(largest.on(first)[1]) if largest else "-",
