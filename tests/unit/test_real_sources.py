@@ -36,7 +36,7 @@ from slamflow.settings.corpora import StoryCorpus, StoryText, WriteStories
 from slamflow.settings.preferences import BuildPreferences
 from slamflow.settings.spoken_pairs import CollectPairs, SpokenPairCorpus
 from slamflow.sharding import shard_names
-from tests.unit import hub_stand_in
+from stand_in import server as hub_stand_in
 
 RATE = 16_000
 # The columns, and the manner of the rows, of SWAG's train.csv.
