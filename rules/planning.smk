@@ -39,9 +39,9 @@ rule calibrate:
         model=one_of(PLAN.pretrained_models()),
     conda:
         "../envs/torch.yaml"
-    threads: 16
+    threads: PLAN.threads
     resources:
-        gpu=1,
+        gpu=PLAN.gpus,
         mem_mb=16000,
     params:
         command=PLAN.torchrun("calibrate"),

@@ -13,6 +13,7 @@ from ..dag.conftest import ROOT, SMALL
 from .conftest import Cluster, Submission, new_cluster
 
 GPU_RULES = {
+    "calibrate",
     "pretrain",
     "dpo",
     "fit_units",
