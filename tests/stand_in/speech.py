@@ -44,16 +44,17 @@ def flac(wave: np.ndarray, kind: str = "FLAC") -> bytes:
     return file.getvalue()
 
 
-def joined(number: int, count: int) -> tuple[np.ndarray, list[list[float]]]:
-    """Three sentences with pauses between, and where each begins and ends, in seconds."""
-    pieces, spans, at = [], [], 0.0
+def joined(number: int, count: int) -> tuple[str, np.ndarray, list[list[float]]]:
+    """Three sentences with pauses between, about eight seconds, and where each begins and ends, in seconds."""
+    texts, pieces, spans, at = [], [], [], 0.0
     pause = np.zeros(round(PAUSE_S * SAMPLE_RATE_HZ), np.float32)
     for offset in range(3):
-        _, wave = sentences(count)[(number + offset) % count]
+        text, wave = sentences(count)[(number + offset) % count]
+        texts.append(text)
         pieces += [pause, wave]
         spans.append([round(at + PAUSE_S, 3), round(at + PAUSE_S + len(wave) / SAMPLE_RATE_HZ, 3)])
         at += PAUSE_S + len(wave) / SAMPLE_RATE_HZ
-    return np.concatenate(pieces), spans
+    return " ".join(texts), np.concatenate(pieces), spans
 
 
 def librispeech(archive: str, count: int) -> dict[str, bytes]:
@@ -61,6 +62,8 @@ def librispeech(archive: str, count: int) -> dict[str, bytes]:
     subset = archive.split(".")[0]
     members: dict[str, bytes] = {}
     for number, (text, wave) in enumerate(sentences(count)):
+        if number % 2:  # some are long enough to be continued
+            text, wave, _ = joined(number, count)
         speaker, chapter = 100 + number % 4, 1000 + number % 4
         folder = f"LibriSpeech/{subset}/{speaker}/{chapter}/{speaker}-{chapter}"
         members[f"{folder}-{number:04d}.flac"] = flac(wave)
@@ -74,7 +77,7 @@ def folders(archive: str, count: int) -> dict[str, bytes]:
     part = archive.split(".")[0]
     members: dict[str, bytes] = {}
     for number in range(count):
-        wave, spans = joined(number, count)
+        _, wave, spans = joined(number, count)
         name = f"{part}/{200 + number % 4}/book_{number % 8}/chapter_{number:02d}"
         members[f"{name}.flac"] = flac(wave)
         about = {"speaker": str(200 + number % 4), "book_meta": {"id": number % 8}, "snr": 12.0}

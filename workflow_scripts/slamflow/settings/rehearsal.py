@@ -18,7 +18,7 @@ class Rehearsal(Settings):
     """Stories of each split."""
     pairs: Annotated[int, Field(ge=8, multiple_of=2)] = 40
     """Minimal pairs of each split."""
-    recordings: Annotated[int, Field(ge=1)] = 4
+    recordings: Annotated[int, Field(ge=1)] = 8
     """Recordings of each shard."""
     clusters: Annotated[int, Field(ge=2)] = 50
     """Units of a codebook that is fitted; a given one is taken as it is."""
