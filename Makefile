@@ -19,7 +19,7 @@ test: .venv/ready-dev check ## run all tests
 
 rehearsal: .venv/ready-dev ## run all recipes in tiny sizes against a stand-in of the internet, slam killed on the way
 	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in
-	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in/killed recipes/slam.yaml --kill collect_audio extract_units pretrain
+	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in/killed recipes/slam.yaml --kill stream_audio extract_units pretrain
 
 check: .venv/ready-dev ## formatting, lint, types
 	ruff format --check $(SOURCES)
