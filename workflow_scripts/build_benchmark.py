@@ -13,6 +13,8 @@ from pathlib import Path
 
 from slamflow import commands, files
 from slamflow.evaluation import pairs
+from slamflow.evaluation.items import write_items
+from slamflow.evaluation.story_pairs import read_spoken, read_stories
 from slamflow.settings.evaluation import BuildBenchmark
 
 
@@ -24,10 +26,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="the manifest, JSON")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(BuildBenchmark, arguments.settings)
-    stories = pairs.read_stories(arguments.stories, settings.kind, settings.published)
-    spoken = pairs.read_spoken(arguments.units)
+    stories = read_stories(
+        arguments.stories, pairs.PUBLISHED_KEYS if settings.published else pairs.NEEDED_KEYS[settings.kind]
+    )
+    spoken = read_spoken(arguments.units)
     items, left_out = pairs.build(settings.kind, stories, spoken, settings.seed, settings.published)
-    pairs.write_items(arguments.output, items)
+    write_items(arguments.output, items)
     files.write_json(
         arguments.manifest,
         {

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from slamflow import commands, files, preferences
-from slamflow.evaluation.pairs import read_spoken, read_stories
+from slamflow.evaluation.story_pairs import STORY_KEYS, read_spoken, read_stories
 from slamflow.settings.preferences import BuildPreferences
 
 
@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="the manifest, JSON")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(BuildPreferences, arguments.settings)
-    stories = read_stories(arguments.stories, "sstorycloze")
+    stories = read_stories(arguments.stories, STORY_KEYS)
     pairs, left_out = preferences.build(settings, stories, read_spoken(arguments.units))
     preferences.write_pairs(arguments.output, pairs)
     files.write_json(

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from slamflow import commands, files, packing
-from slamflow.evaluation import baselines, pairs, scores
+from slamflow.evaluation import baselines, scores
+from slamflow.evaluation.items import Units, read_items
 from slamflow.settings.evaluation import Evaluation
 
 NAMES = ("unigram", "5gram", "length")
 
 
-def training_units(paths: list[Path]) -> Iterator[pairs.Units]:
+def training_units(paths: list[Path]) -> Iterator[Units]:
     """The sequences of several unit shards, one after the other."""
     for path in paths:
         for block in packing.read_units(path):
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> None:
         parser.add_argument(f"--{name}-pairs", type=Path, required=True, help="its likelihoods, Parquet")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(Evaluation, arguments.settings)
-    items = pairs.read_items(arguments.items)
+    items = read_items(arguments.items)
     sequences = [item.good for item in items] + [item.bad for item in items]
     train = baselines.take_tokens(training_units(arguments.train), settings.ngram_tokens)
     units = 1 + max(int(sequence.max(initial=0)) for sequence in [*train, *sequences])

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from slamflow import commands, files
-from slamflow.evaluation import likelihood, pairs, scores
+from slamflow.evaluation import likelihood, scores
+from slamflow.evaluation.items import read_items
 from slamflow.settings.evaluation import Evaluation
 
 
@@ -30,7 +31,7 @@ def main(argv: list[str]) -> None:
     arguments = parser.parse_args(argv)
     commands.read_settings(Evaluation, arguments.settings)
     torch.set_num_threads(arguments.threads)
-    items = pairs.read_items(arguments.items)
+    items = read_items(arguments.items)
     model = likelihood.load_model(arguments.model)
     sequences = [item.good for item in items] + [item.bad for item in items]
     nll = likelihood.mean_nll(model, sequences)

@@ -12,7 +12,8 @@ import pytest
 
 import score_baselines
 from slamflow import files
-from slamflow.evaluation import baselines, pairs, scores
+from slamflow.evaluation import baselines, scores
+from slamflow.evaluation.items import Item, write_items
 
 UNITS = 6
 TRAIN = 150
@@ -154,10 +155,8 @@ def test_command_writes_three_scores(tmp_path: Path) -> None:
         pa.table({"id": [str(i) for i in range(300)], "units": pa.array(train, pa.list_(pa.uint16()))}),
         tmp_path / "train.parquet",
     )
-    items = [
-        pairs.Item(f"{i:03}", None, f"{i:03}", units, random.permutation(units)) for i, units in enumerate(held_out)
-    ]
-    pairs.write_items(tmp_path / "items.parquet", items)
+    items = [Item(f"{i:03}", None, f"{i:03}", units, random.permutation(units)) for i, units in enumerate(held_out)]
+    write_items(tmp_path / "items.parquet", items)
     files.write_json(tmp_path / "items.json", {})
     flags = [f"--train {tmp_path}/train.parquet --items {tmp_path}/items.parquet --manifest {tmp_path}/items.json"]
     for name in score_baselines.NAMES:

@@ -15,6 +15,8 @@ import build_benchmark
 from slamflow import files
 from slamflow.errors import InputError
 from slamflow.evaluation import pairs, scores
+from slamflow.evaluation.items import Item, read_items
+from slamflow.evaluation.story_pairs import STORY_KEYS, Spoken, different_partners, read_stories
 
 PARTS = ("prompt", "ending", "wrong_detail")
 
@@ -58,7 +60,7 @@ def build(folder: Path, stories: list[dict], kind: str = "tstorycloze", seed: in
         f" --output {folder}/items.parquet --manifest {folder}/items.json"
     )
     build_benchmark.main(["--settings", settings, *flags.split()])
-    return pairs.read_items(folder / "items.parquet"), files.read_json(folder / "items.json")
+    return read_items(folder / "items.parquet"), files.read_json(folder / "items.json")
 
 
 def spelled(units: np.ndarray) -> str:
@@ -70,7 +72,7 @@ def test_partners_exchange_different_endings_in_one_voice(tmp_path: Path) -> Non
     items, manifest = build(tmp_path, stories)
     assert [item.id for item in items] == sorted(item.id for item in items)
     by_id = {story["id"]: (index, story) for index, story in enumerate(stories)}
-    groups: dict[str, list[pairs.Item]] = {}
+    groups: dict[str, list[Item]] = {}
     for item in items:
         groups.setdefault(item.cluster, []).append(item)
         assert spelled(item.good) == by_id[item.id][1]["prompt"] + by_id[item.id][1]["ending"]
@@ -104,7 +106,7 @@ def test_length_alone_is_at_chance(tmp_path: Path) -> None:
 def test_as_many_pairs_as_can_be(seed: int) -> None:
     """Two items with different endings can always be paired up unless one ending has the majority."""
     stories = make_stories(31 + seed, endings=2 + seed % 3, seed=seed)
-    partners = pairs.different_partners(stories, seed)
+    partners = different_partners(stories, seed)
     assert all(one["ending"] != other["ending"] for one, other in partners)
     used = [story["id"] for pair in partners for story in pair]
     assert len(set(used)) == len(used)
@@ -115,9 +117,7 @@ def test_as_many_pairs_as_can_be(seed: int) -> None:
 def test_same_for_same_seed_in_any_order_and_other_for_another(tmp_path: Path) -> None:
     stories = make_stories(60)
     spoken = {
-        f"{s['id']}.{part}": pairs.Spoken("v", np.frombuffer(s[part].encode(), np.uint8))
-        for s in stories
-        for part in PARTS
+        f"{s['id']}.{part}": Spoken("v", np.frombuffer(s[part].encode(), np.uint8)) for s in stories for part in PARTS
     }
 
     def clusters(given: list[dict], seed: int) -> list[str]:
@@ -168,7 +168,7 @@ def test_story_without_a_prompt_names_file_and_record(tmp_path: Path) -> None:
     stories = make_stories(4)
     del stories[1]["prompt"]
     with pytest.raises(InputError, match=r"a\.jsonl, record 2: needs a string 'prompt'"):
-        pairs.read_stories([files_with(tmp_path, stories)], "tstorycloze")
+        read_stories([files_with(tmp_path, stories)], STORY_KEYS)
 
 
 def files_with(folder: Path, stories: list[dict]) -> Path:
@@ -179,4 +179,4 @@ def files_with(folder: Path, stories: list[dict]) -> Path:
 def test_story_twice(tmp_path: Path) -> None:
     stories = make_stories(2)
     with pytest.raises(InputError, match="test-0001 comes twice"):
-        pairs.read_stories([files_with(tmp_path, [*stories, stories[1]])], "tstorycloze")
+        read_stories([files_with(tmp_path, [*stories, stories[1]])], STORY_KEYS)

@@ -14,7 +14,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalL
 import score_benchmark
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.evaluation import likelihood, pairs, scores
+from slamflow.evaluation import likelihood, scores
+from slamflow.evaluation.items import Item, write_items
 
 UNITS = 50
 
@@ -117,8 +118,8 @@ def test_command_scores_a_folder(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "model")
     good, bad = sequences(2, 30), sequences(3, 30)
     bad[0] = good[0]
-    items = [pairs.Item(f"{i:02}", "even" if i % 2 == 0 else "odd", f"{i // 2:02}", good[i], bad[i]) for i in range(30)]
-    pairs.write_items(tmp_path / "items.parquet", items)
+    items = [Item(f"{i:02}", "even" if i % 2 == 0 else "odd", f"{i // 2:02}", good[i], bad[i]) for i in range(30)]
+    write_items(tmp_path / "items.parquet", items)
     files.write_json(tmp_path / "items.json", {"items": 30})
     for name in ("one", "two"):
         flags = (

@@ -20,6 +20,8 @@ import write_minimal_pairs as command
 from slamflow import files
 from slamflow.errors import InputError
 from slamflow.evaluation import pairs
+from slamflow.evaluation.items import Item, read_items
+from slamflow.evaluation.story_pairs import read_stories
 from slamflow.settings.corpora import MinimalPairCorpus
 from slamflow.speech import hibari
 from slamflow.stories import grammar, minimal_pairs, pseudo_words
@@ -239,7 +241,7 @@ def test_from_pairs_to_items(tmp_path: Path, task: str) -> None:
     build_benchmark.main(
         ["--settings", json.dumps({"benchmark": task, "kind": task, "part": "dev", "seed": 0}), *flags.split()]
     )
-    items = pairs.read_items(tmp_path / "i.parquet")
+    items = read_items(tmp_path / "i.parquet")
     assert [item.id for item in items] == [record["id"] for record in records if record is not records[3]]
     assert files.read_json(tmp_path / "i.json")["left_out"] == {"not_spoken": 1}
     spoken = {row["id"]: row["units"] for row in units}
@@ -253,13 +255,13 @@ def test_from_pairs_to_items(tmp_path: Path, task: str) -> None:
 def test_a_story_is_no_pair(tmp_path: Path) -> None:
     files.write_jsonl(tmp_path / "s.jsonl", [{"id": "dev-0", "prompt": "A cat sat.", "ending": "It slept."}])
     with pytest.raises(InputError, match=r"s\.jsonl, record 1: needs a string 'good'"):
-        pairs.read_stories([tmp_path / "s.jsonl"], "sblimp")
+        read_stories([tmp_path / "s.jsonl"], pairs.NEEDED_KEYS["sblimp"])
 
 
 def test_length_says_nothing_about_pseudo_words() -> None:
     random = np.random.default_rng(0)
     items = [
-        pairs.Item(f"{index:03}", None, "word", *(np.zeros(length, np.uint16) for length in random.integers(3, 9, 2)))
+        Item(f"{index:03}", None, "word", *(np.zeros(length, np.uint16) for length in random.integers(3, 9, 2)))
         for index in range(300)
     ]
     # Words tend to be the shorter ones.

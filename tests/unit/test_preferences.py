@@ -13,7 +13,7 @@ import build_preferences
 from slamflow import files
 from slamflow.errors import InputError
 from slamflow.evaluation import pairs
-from slamflow.evaluation.pairs import Spoken
+from slamflow.evaluation.story_pairs import Spoken
 from slamflow.generation.auto_bleu import auto_bleu
 from slamflow.preferences import PreferencePair, build
 from slamflow.settings.evaluation import BenchmarkKind

@@ -28,8 +28,9 @@ from slamflow import files, preferences
 from slamflow.assets.fetch import fetch
 from slamflow.corpora.segments import join_stretches, spoken_pieces
 from slamflow.errors import InputError
-from slamflow.evaluation.pairs import Item, Spoken
+from slamflow.evaluation.items import Item
 from slamflow.evaluation.scores import aggregations
+from slamflow.evaluation.story_pairs import Spoken
 from slamflow.settings.assets import AssetFile
 from slamflow.settings.audio import AudioArchive, HubAudio, collect_audio_settings
 from slamflow.settings.corpora import StoryCorpus, StoryText, WriteStories

@@ -153,6 +153,13 @@ def test_refused(key: str, value: Any, words: list[str]) -> None:
         assert word in message
 
 
+def test_seeds_differ_in_their_seed_only() -> None:
+    pocket, seeds = POCKET["models"], load_yaml(ROOT / "recipes/pocket_seeds.yaml")["models"]
+    for seed in (1, 2):
+        assert seeds[f"cold_{seed}"] == pocket["cold"] | {"seed": seed}
+        assert seeds[f"aligned_{seed}"] == pocket["aligned"] | {"seed": seed, "init": f"cold_{seed}"}
+
+
 def test_a_circle_of_models() -> None:
     config = changed("models.story_text", {"init": "warm", "data": "story_text"})
     assert "circle" in refusal(config)

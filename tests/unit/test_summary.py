@@ -13,7 +13,8 @@ import print_summary
 import summarize
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.evaluation import pairs, scores, summary, table
+from slamflow.evaluation import scores, summary, table
+from slamflow.evaluation.items import Item
 
 RECIPE = {
     "recipe": "tiny",
@@ -39,7 +40,7 @@ N = 40
 
 def write_score(results: Path, model: str, part: str, right: int, manifest: str = "m" * 64) -> None:
     """A score of N items in clusters of two, the first `right` of them right."""
-    items = [pairs.Item(f"{i:02}", None, f"{i // 2:02}", np.array([1]), np.array([2])) for i in range(N)]
+    items = [Item(f"{i:02}", None, f"{i // 2:02}", np.array([1]), np.array([2])) for i in range(N)]
     good = np.where(np.arange(N) < right, 1.0, 3.0)
     about = {"benchmark": "cloze", "part": part, "model": model, "manifest": manifest}
     stem = results / "scores" / "tiny" / model

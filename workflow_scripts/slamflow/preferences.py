@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.evaluation.pairs import Item, Spoken, Story, other_endings, wrong_details
+from slamflow.evaluation.items import Item
+from slamflow.evaluation.story_pairs import Spoken, Story, other_endings, wrong_details
 from slamflow.generation.auto_bleu import auto_bleu
 from slamflow.settings.preferences import BuildPreferences
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slamflow import files
-from slamflow.evaluation.pairs import Item, read_columns
+from slamflow.evaluation.items import Item, read_columns
 from slamflow.evaluation.statistics import accuracy_interval
 
 CHANCE = 0.5

@@ -139,8 +139,10 @@ def device_name(device: torch.device) -> str:
     """The name of the device, as reports give it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    on = f"{threads} thread{'s' if threads > 1 else ''}"
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
-                return f"{line.partition(':')[2].strip()}, {torch.get_num_threads()} threads"
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+                return f"{line.partition(':')[2].strip()}, {on}"
+    return f"{platform.machine()} CPU, {on}"

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from slamflow.arithmetic import multiplies_bf16
 from slamflow.audio import SAMPLE_RATE, AudioError, decode
 from slamflow.commands import log
 from slamflow.errors import InputError
@@ -159,11 +160,6 @@ def rate(step: int, steps: int, peak: float) -> float:
     if step < warmup:
         return peak * (step + 1) / warmup
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def multiplies_bf16() -> bool:
-    """Whether the CPU has fast matrix products in bf16; without them they are far slower than in fp32."""
-    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def train(settings: TrainVocoder, audio: list[Path], units: list[Path]) -> tuple[Vocoder, dict[str, Any]]:
