@@ -816,7 +816,7 @@ class Plan:
         ]
 
     def benchmark_parts(self, benchmark: str) -> list[str]:
-        """The parts of a benchmark: dev and test, or test alone where a published set is taken whole."""
+        """The parts of a benchmark: test, and dev where its corpus has one."""
         splits = self.recipe.corpora[self.recipe.benchmarks[benchmark].corpus].splits
         return [part for part in ("dev", "test") if part in splits]
 

@@ -20,7 +20,7 @@ class Benchmark(Settings):
     grammar; `swuggy`: a word against a pseudo-word."""
     corpus: str
     """The corpus: of stories for the first two kinds, of minimal pairs of this task for the others, or for any kind one
-    of spoken pairs of this task. Its dev and test splits give the two parts."""
+    of spoken pairs of this task. Its test split, and its dev split if it has one, give the parts."""
     encoder: str
     """The encoder whose units are scored."""
     models: Annotated[list[str], Field(min_length=1)] | None = None

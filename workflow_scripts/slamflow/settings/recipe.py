@@ -178,17 +178,15 @@ class Recipe(Settings):
                 if self.encoder_of(model) != benchmark.encoder
             ]
             corpus = self.corpora.get(benchmark.corpus)
+            of_pairs = benchmark.kind in get_args(PairTask)
+            stories = not of_pairs and not isinstance(corpus, SpokenPairCorpus)
+            corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/test", stories=stories)
             if isinstance(corpus, SpokenPairCorpus):
                 if corpus.task != benchmark.kind:
                     problems.append(
                         f"benchmarks.{name}.corpus: {benchmark.corpus} has task {corpus.task}, not {benchmark.kind}"
                     )
-                corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/test")
-                continue
-            of_pairs = benchmark.kind in get_args(PairTask)
-            for part in ("dev", "test"):
-                corpus_split(f"benchmarks.{name}.corpus", f"{benchmark.corpus}/{part}", stories=not of_pairs)
-            if of_pairs and corpus is not None:
+            elif of_pairs and corpus is not None:
                 task = corpus.task if isinstance(corpus, MinimalPairCorpus) else None
                 if task != benchmark.kind:
                     found = f"task {task}" if task else f"kind {corpus.kind}"
