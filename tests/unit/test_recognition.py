@@ -8,8 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import soxr
+from faster_whisper import WhisperModel
+from faster_whisper.audio import pad_or_trim
+from faster_whisper.feature_extractor import FeatureExtractor
 from hibari import Hibari
 
+from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
 from slamflow.recognition import whisper
 from slamflow.recognition.error_rates import error_rate, errors, words
@@ -126,7 +130,7 @@ class Model:
 
 
 def test_transcripts_keep_their_order_and_are_greedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whisper, "WhisperModel", Model)
+    monkeypatch.setattr(whisper, "ShortWindowWhisper", Model)
     monkeypatch.setattr(Model, "asked", [])
     recognizer = WhisperRecognizer(Path("anywhere"), workers=3)
     waves = [np.zeros(length, np.float32) for length in (100, 5, 700, 300, 40 * 16000)]
@@ -138,6 +142,20 @@ def test_transcripts_keep_their_order_and_are_greedy(monkeypatch: pytest.MonkeyP
         assert options["condition_on_previous_text"] is False
     # Only what is longer than Whisper's window has to be cut, which needs times.
     assert sorted(options["without_timestamps"] for options in Model.asked) == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(0.0, 1500), (1.0, 1500), (12.4, 1500), (12.6, 3000), (31.0, 3000)])
+def test_speech_that_leaves_silence_behind_is_heard_in_half_a_window(
+    seconds: float, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[np.ndarray] = []
+    monkeypatch.setattr(WhisperModel, "encode", lambda _, features: asked.append(features))
+    noise = np.random.default_rng(0).normal(size=round(seconds * SAMPLE_RATE)).astype(np.float32)
+    features = FeatureExtractor()(noise) if noise.size else np.zeros((80, 0), np.float32)
+    window = pad_or_trim(features[:, : round(seconds * 100)])  # what faster-whisper makes of it
+    object.__new__(whisper.ShortWindowWhisper).encode(window)
+    assert asked[0].shape == (80, frames)
+    np.testing.assert_array_equal(asked[0], window[:, :frames])
 
 
 def test_folder_without_a_model_is_named(tmp_path: Path) -> None:

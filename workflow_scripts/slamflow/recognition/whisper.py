@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import ctranslate2
 import numpy as np
 import torch
 from faster_whisper import WhisperModel
@@ -15,6 +16,23 @@ from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
 
 WINDOW_SECONDS = 30
+FRAMES_PER_SECOND = 100
+SHORT_WINDOW_SECONDS = 15
+LEAST_SILENCE_SECONDS = 2.5
+"""What must be left of the short window behind the speech. With less, Whisper, which was trained on windows of 30 s,
+begins to tell things that nobody said."""
+
+
+class ShortWindowWhisper(WhisperModel):
+    """Encodes speech that leaves most of Whisper's window empty in half a window, which takes a quarter of the time."""
+
+    def encode(self, features: np.ndarray) -> ctranslate2.StorageView:
+        """Encode log-mel features, float32 [bands, frames]; frames behind the end of the sound are 0."""
+        sound = np.flatnonzero(features.any(axis=0))
+        frames = SHORT_WINDOW_SECONDS * FRAMES_PER_SECOND
+        if sound.size == 0 or sound[-1] < frames - LEAST_SILENCE_SECONDS * FRAMES_PER_SECOND:
+            features = features[:, :frames]
+        return super().encode(features)
 
 
 class WhisperRecognizer:
@@ -32,7 +50,7 @@ class WhisperRecognizer:
         logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # a line for each utterance otherwise
         cuda = torch.cuda.is_available()
         try:
-            self.model = WhisperModel(
+            self.model = ShortWindowWhisper(
                 str(folder),
                 device="cuda" if cuda else "cpu",
                 compute_type="float16" if cuda else "int8_float32",
