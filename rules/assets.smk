@@ -15,6 +15,8 @@ rule fetch_asset:
     retries: 2
     # The nodes of a cluster often see no network.
     localrule: True
+    # What most other jobs wait for.
+    priority: 3
     conda:
         "../envs/base.yaml"
     resources:
@@ -49,6 +51,8 @@ rule convert_asset:
         "<benchmarks>/convert_asset/{asset}.tsv"
     wildcard_constraints:
         asset=one_of(PLAN.converted_assets()),
+    # What most other jobs wait for.
+    priority: 3
     conda:
         "../envs/torch.yaml"
     resources:
@@ -83,6 +87,8 @@ rule convert_encoder:
         "<benchmarks>/convert_encoder/{asset}.tsv"
     wildcard_constraints:
         asset=one_of(PLAN.converted_encoders()),
+    # What most other jobs wait for.
+    priority: 3
     conda:
         "../envs/torch.yaml"
     resources:

@@ -52,6 +52,7 @@ rule collect_audio:
     wildcard_constraints:
         corpus=one_of_parts(PLAN.kept()),
     retries: 1
+    priority: PLAN.priority
     conda:
         "../envs/speech.yaml"
     resources:

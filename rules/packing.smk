@@ -18,7 +18,7 @@ rule pack_tokens:
     benchmark:
         "<benchmarks>/pack_tokens/{dataset}/{part}.tsv"
     # What most other jobs wait for.
-    priority: 1
+    priority: 3
     conda:
         "../envs/torch.yaml"
     resources:

@@ -17,6 +17,7 @@ rule write_stories:
         "<benchmarks>/write_stories/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
         corpus=one_of(PLAN.story_corpora()),
+    priority: PLAN.priority
     conda:
         "../envs/base.yaml"
     resources:
@@ -81,6 +82,7 @@ rule synthesize_stories:
         "<benchmarks>/synthesize_stories/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
         corpus=one_of(PLAN.story_corpora() + PLAN.pair_corpora()),
+    priority: PLAN.priority
     conda:
         "../envs/speech.yaml"
     resources:

@@ -32,7 +32,7 @@ rule pretrain:
     wildcard_constraints:
         model=one_of(PLAN.pretrained_models()),
     # What most other jobs wait for.
-    priority: 1
+    priority: 3
     conda:
         "../envs/torch.yaml"
     threads: PLAN.threads
@@ -87,6 +87,8 @@ rule build_preferences:
         "<logs>/build_preferences/{encoder}/{preferences}.log",
     benchmark:
         "<benchmarks>/build_preferences/{encoder}/{preferences}.tsv"
+    # What DPO waits for.
+    priority: 3
     conda:
         "../envs/torch.yaml"
     resources:
@@ -133,7 +135,7 @@ rule dpo:
     wildcard_constraints:
         model=one_of(PLAN.preference_models()),
     # What most other jobs wait for.
-    priority: 1
+    priority: 3
     conda:
         "../envs/torch.yaml"
     threads: PLAN.threads

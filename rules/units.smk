@@ -20,6 +20,8 @@ rule fit_units:
         "<logs>/fit_units/{encoder}.log",
     benchmark:
         "<benchmarks>/fit_units/{encoder}.tsv"
+    # What most other jobs wait for.
+    priority: 3
     conda:
         "../envs/torch.yaml"
     threads: PLAN.threads
@@ -62,6 +64,7 @@ rule extract_units:
         "<logs>/extract_units/{encoder}/{corpus}/{split}/{shard}.log",
     benchmark:
         "<benchmarks>/extract_units/{encoder}/{corpus}/{split}/{shard}.tsv"
+    priority: PLAN.priority
     conda:
         "../envs/torch.yaml"
     threads: PLAN.threads

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -222,6 +223,18 @@ def test_models_inherit_from_training_and_may_differ() -> None:
 def test_assets_are_pinned(sources: list[str], sha256: str | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         AssetFile(sources=sources, sha256=sha256)
+
+
+def test_what_training_waits_for_is_made_first() -> None:
+    plan = Plan(load_recipe(POCKET, []), load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
+
+    def priority(corpus: str, split: str) -> int:
+        return plan.priority(SimpleNamespace(corpus=corpus, split=split))
+
+    assert {priority("stories", split) for split in ("train", "text", "validation")} == {2}
+    assert priority("examples", "validation") == 2
+    assert priority("stories", "preference") == 1
+    assert {priority(corpus, "test") for corpus in ("stories", "other_voice", "sblimp", "swuggy")} == {0}
 
 
 def test_generated_files_are_up_to_date() -> None:

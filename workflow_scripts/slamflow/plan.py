@@ -103,6 +103,7 @@ class Plan:
         self.threads, self.gpus = (1, 0) if recipe.compute == "core" else (16, 1)
         self.check_files()
         self._streamed = frozenset(self.streamed())
+        self._trained_on = frozenset(self.trained_on())
 
     def check_files(self) -> None:
         """Raises InputError for a model or text that is neither an asset nor something on disk."""
@@ -735,6 +736,21 @@ class Plan:
         return _json(BuildPreferences(wrong=settings.wrong, max_auto_bleu=settings.max_auto_bleu, seed=settings.seed))
 
     # Targets
+
+    def trained_on(self) -> list[str]:
+        """The corpus/split that pre-training and codebooks wait for."""
+        datasets, encoders = self.recipe.datasets.values(), self.recipe.encoders.values()
+        references = [reference for dataset in datasets for reference in dataset.trained_on + dataset.validation]
+        return references + [reference for encoder in encoders if encoder.fit for reference in encoder.fit.corpora]
+
+    def priority(self, wildcards: Any) -> int:
+        """How early a part of a corpus is wanted: first what is pre-trained on, then preferences, then the rest.
+
+        So the long trainings begin early, and what only scores need is made beside them.
+        """
+        if f"{wildcards.corpus}/{wildcards.split}" in self._trained_on:
+            return 2
+        return 1 if wildcards.split == "preference" else 0
 
     def used_units(self) -> list[tuple[str, str]]:
         """All (encoder, corpus/split) that datasets, benchmarks, preferences and vocoders need, each once."""
