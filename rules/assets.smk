@@ -12,11 +12,11 @@ rule fetch_asset:
         "<logs>/fetch_asset/{asset}/{file}.log",
     benchmark:
         "<benchmarks>/fetch_asset/{asset}/{file}.tsv"
+    # What most other jobs wait for.
+    priority: 3
     retries: 2
     # The nodes of a cluster often see no network.
     localrule: True
-    # What most other jobs wait for.
-    priority: 3
     conda:
         "../envs/base.yaml"
     resources:

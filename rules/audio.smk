@@ -51,8 +51,8 @@ rule collect_audio:
         "<benchmarks>/collect_audio/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
         corpus=one_of_parts(PLAN.kept()),
-    retries: 1
     priority: PLAN.priority
+    retries: 1
     conda:
         "../envs/speech.yaml"
     resources:
