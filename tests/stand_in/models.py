@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import pickle
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +83,49 @@ def hubert_kmeans(convolutions: int, clusters: int, layer: int) -> bytes:
     estimator = MiniBatchKMeans(n_clusters=clusters)
     estimator.cluster_centers_ = chosen.astype(np.float64)
     return pickle.dumps(estimator)
+
+
+FAIRSEQ_NAMES = (
+    (r"masked_spec_embed", "mask_emb"),
+    (r"feature_projection\.layer_norm\.", "layer_norm."),
+    (r"feature_projection\.projection\.", "post_extract_proj."),
+    (r"(feature_extractor\.conv_layers\.\d+)\.conv\.", r"\1.0."),
+    (r"(feature_extractor\.conv_layers\.0)\.layer_norm\.", r"\1.2."),
+    (r"encoder\.pos_conv_embed\.conv\.parametrizations\.weight\.original0", "encoder.pos_conv.0.weight_g"),
+    (r"encoder\.pos_conv_embed\.conv\.parametrizations\.weight\.original1", "encoder.pos_conv.0.weight_v"),
+    (r"encoder\.pos_conv_embed\.conv\.", "encoder.pos_conv.0."),
+    (r"(encoder\.layers\.\d+)\.layer_norm\.", r"\1.self_attn_layer_norm."),
+    (r"(encoder\.layers\.\d+)\.attention\.", r"\1.self_attn."),
+    (r"(encoder\.layers\.\d+)\.feed_forward\.intermediate_dense\.", r"\1.fc1."),
+    (r"(encoder\.layers\.\d+)\.feed_forward\.output_dense\.", r"\1.fc2."),
+)
+"""Beginnings of HubertModel's names, and what fairseq has there."""
+
+
+@functools.cache
+def fairseq_hubert(convolutions: int = 7) -> bytes:
+    """The same HuBERT as fairseq saves it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.safetensors")
+        path.write_bytes(hubert(convolutions)["model.safetensors"])
+        tensors = load_file(path)
+    renamed = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in FAIRSEQ_NAMES:
+            name, changed = re.subn(rf"^{pattern}", replacement, name)
+            if changed:
+                break
+        renamed[name] = tensor
+    settings = {
+        "extractor_mode": "default",
+        "conv_feature_layers": f"[(16,10,5)] + [(16,3,2)] * 4 + [(16,2,2)] * {convolutions - 5}",
+        "encoder_attention_heads": HUBERT["num_attention_heads"],
+        "layer_norm_first": False,
+    }
+    config = {"model": {"_name": "hubert", **settings}, "task": {"_name": "hubert_pretraining", "normalize": False}}
+    file = io.BytesIO()
+    torch.save({"model": renamed, "cfg": config}, file)
+    return file.getvalue()
 
 
 @functools.cache
@@ -220,5 +264,7 @@ def model_file(source: str, name: str) -> bytes:
             files = family()
             if name not in files and name == "pytorch_model.bin":
                 return bin_of(files["model.safetensors"])
+            if name not in files and name.endswith(".pt") and "hubert" in word:
+                return fairseq_hubert(8 if "25hz" in name else 7)
             return files[name]
     raise KeyError(source)

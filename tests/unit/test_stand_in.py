@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from slamflow.assets import convert_hubert
 from stand_in import models, speech
 from stand_in.__main__ import shipped
 from stand_in.content import Content, whole
@@ -92,6 +95,17 @@ def hub_sources(content: Content) -> list[str]:
     """The addresses on the hub of all files of its assets."""
     files = [file for asset in content.assets.values() for file in asset["files"].values()]
     return [source for file in files for source in file["sources"] if source.startswith("hf://")]
+
+
+@pytest.mark.parametrize("name", ["hubert_base_ls960.pt", "mhubert_base_25hz_cp_mls_cv_sp_fisher.pt"])
+def test_hubert_as_fairseq_saves_it_is_the_one_of_the_hub(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(models.model_file(f"https://somewhere/{name}", name))
+    convert_hubert.convert(tmp_path, tmp_path / "converted")
+    (tmp_path / "published.safetensors").write_bytes(models.hubert(8 if "25hz" in name else 7)["model.safetensors"])
+    converted = load_file(tmp_path / "converted/model.safetensors")
+    published = load_file(tmp_path / "published.safetensors")
+    assert converted.keys() == published.keys()
+    assert all(torch.equal(converted[key], published[key]) for key in published)
 
 
 def test_content_is_the_same_each_time() -> None:
