@@ -27,14 +27,6 @@ SHORT = 40
 """Characters of a parameter that is worth showing as it is."""
 
 
-def flatten(value: Any, key: str = "") -> dict[str, Any]:
-    """A nested mapping as one of dotted keys."""
-    if not isinstance(value, dict):
-        return {key: value}
-    parts = (flatten(inner, f"{key}.{name}" if key else name) for name, inner in value.items())
-    return {name: inner for part in parts for name, inner in part.items()}
-
-
 def shown(value: Any) -> str:
     """A value as one writes it in a recipe: small and large numbers as 3.0e-3."""
     if isinstance(value, float) and value and not 1e-2 <= abs(value) < 1e5:
@@ -43,14 +35,17 @@ def shown(value: Any) -> str:
     return json.dumps(value)
 
 
-def settings_changes(old: str, new: str) -> list[str]:
-    """`key old -> new` for each key that differs between two JSON objects."""
-    before, after = flatten(json.loads(old)), flatten(json.loads(new))
-    return [
-        f"{key} {shown(before.get(key))} -> {shown(after.get(key))}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
+def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
+    """`key old -> new` for each key that differs, with dots between its parts; a new or lost section is named whole."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys()):
+            yield from differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+    elif old is None and isinstance(new, dict):
+        yield f"{key} is new"
+    elif new is None and isinstance(old, dict):
+        yield f"{key} is gone"
+    elif old != new:
+        yield f"{key} {shown(old)} -> {shown(new)}"
 
 
 def code_changes(old: str, new: str) -> list[str]:
@@ -74,7 +69,7 @@ def parameter_changes(old: Iterable[str], new: Iterable[str]) -> list[str]:
     changes: list[str] = []
     for kind in sorted(before.keys() | after.keys()):
         if kind == "settings" and kind in before and kind in after:
-            changes += settings_changes(before[kind], after[kind])
+            changes += differences(json.loads(before[kind]), json.loads(after[kind]))
         elif kind == "code" and kind in before and kind in after:
             changes += code_changes(before[kind], after[kind])
         elif kind != "other":

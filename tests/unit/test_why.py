@@ -11,14 +11,24 @@ def settings(**values: object) -> str:
     return json.dumps(values)
 
 
+def changes(old: str, new: str) -> list[str]:
+    return list(why.differences(json.loads(old), json.loads(new)))
+
+
 def test_a_changed_key_is_named_with_both_values() -> None:
     old = settings(learning_rate=1.0e-3, betas=[0.9, 0.95], fit={"hours": 0.4})
     new = settings(learning_rate=5.0e-4, betas=[0.9, 0.95], fit={"hours": 0.5})
-    assert why.settings_changes(old, new) == ["fit.hours 0.4 -> 0.5", "learning_rate 1.0e-3 -> 5.0e-4"]
+    assert changes(old, new) == ["fit.hours 0.4 -> 0.5", "learning_rate 1.0e-3 -> 5.0e-4"]
 
 
 def test_a_key_that_is_new_or_gone() -> None:
-    assert why.settings_changes(settings(a=1), settings(b=2)) == ["a 1 -> null", "b null -> 2"]
+    assert changes(settings(a=1), settings(b=2)) == ["a 1 -> null", "b null -> 2"]
+
+
+def test_a_section_that_is_new_or_gone_is_named_whole() -> None:
+    old = settings(models={"cold": {"seed": 0}, "warm": {"seed": 0}}, fit={"hours": 0.4})
+    new = settings(models={"cold": {"seed": 0}, "large": {"seed": 0, "init": "cold"}}, fit=None)
+    assert changes(old, new) == ["fit is gone", "models.large is new", "models.warm is gone"]
 
 
 def test_changed_files_of_the_code() -> None:
