@@ -335,6 +335,13 @@ def test_trivial_rows_are_marked_and_voices_named(page: str) -> None:
     assert page.count("voices not trained on") == page.count("voices of the training") == 2
 
 
+def test_a_benchmark_without_dev_has_no_column_there(run: Path, tmp_path: Path) -> None:
+    scores = [one for one in SUMMARY["benchmarks"] if (one["benchmark"], one["part"]) != ("cloze_others", "dev")]
+    page = render(run, tmp_path, summary={**SUMMARY, "benchmarks": scores})
+    assert page.count("voices not trained on") == 1
+    assert page.count("voices of the training") == 2
+
+
 def test_text_supervision_is_stated(run: Path, tmp_path: Path, page: str) -> None:
     assert "Not comparable with published tables" in page
     assert "supervised by text" in page

@@ -176,10 +176,12 @@ def voice_note(recipe: dict[str, Any], benchmark: str) -> str:
 
 def score_tables(summary: dict[str, Any], recipe: dict[str, Any], part: str) -> list[dict[str, Any]]:
     """A table for each kind of benchmark: models down, benchmarks (the same in other voices) across."""
+    scores = {(score["benchmark"], score["model"]): score for score in summary["benchmarks"] if score["part"] == part}
+    scored = {benchmark for benchmark, _ in scores}
     by_kind: dict[str, list[str]] = defaultdict(list)
     for name, benchmark in recipe["benchmarks"].items():
-        by_kind[benchmark["kind"]].append(name)
-    scores = {(score["benchmark"], score["model"]): score for score in summary["benchmarks"] if score["part"] == part}
+        if name in scored:
+            by_kind[benchmark["kind"]].append(name)
     tables = []
     for kind, names in by_kind.items():
         models = [
@@ -187,8 +189,6 @@ def score_tables(summary: dict[str, Any], recipe: dict[str, Any], part: str) -> 
             for model in (*speech_models(recipe), *RESERVED_MODELS)
             if any((name, model) in scores for name in names)
         ]
-        if not models:
-            continue
         tables.append(
             {
                 "kind": kind,
