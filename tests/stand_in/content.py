@@ -81,11 +81,15 @@ class Content:
         """What stands for one file."""
         reference = f"asset:{name}/{file}"
         for corpus in recipe.corpora.values():
-            if isinstance(corpus, AudioArchive) and any(
-                reference in split.archives for split in corpus.splits.values()
-            ):
-                layout = speech.librispeech if corpus.layout == "librispeech" else speech.folders
-                return speech.tar(file, layout(file, RECORDINGS))
+            splits = corpus.splits.values() if isinstance(corpus, AudioArchive) else ()
+            for split in splits:
+                if reference not in split.archives:
+                    continue
+                if corpus.layout == "librispeech":
+                    return speech.tar(file, speech.librispeech(file, RECORDINGS))
+                if split.folders:
+                    return speech.tar(file, speech.talks(split.folders[0], RECORDINGS))
+                return speech.tar(file, speech.folders(file, RECORDINGS))
         for encoder in recipe.encoders.values():
             if encoder.codebook == reference and encoder.layer is not None:
                 return models.hubert_kmeans(8 if encoder.frame_rate_hz == 25 else 7, encoder.clusters, encoder.layer)

@@ -85,6 +85,11 @@ def folders(archive: str, count: int) -> dict[str, bytes]:
     return members
 
 
+def talks(folder: str, count: int) -> dict[str, bytes]:
+    """Members of an archive as TED-LIUM has them: long recordings in NIST's format, all in one folder."""
+    return {f"{folder}/Speaker{number}_2010.sph": flac(joined(number, count)[1], "NIST") for number in range(count)}
+
+
 def tar(name: str, members: dict[str, bytes]) -> bytes:
     """A tar archive, compressed as its name says; the same bytes each time."""
     plain = io.BytesIO()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from slamflow.assets import convert_hubert
+from slamflow.plan import load_assets
+from slamflow.settings.audio import AudioArchive
 from stand_in import models, speech
 from stand_in.__main__ import shipped
 from stand_in.content import Content, whole
@@ -89,6 +93,24 @@ def test_something_stands_for_every_source_of_the_shipped_recipes() -> None:
     served = {source.removeprefix("hf:/").replace("@", "/resolve/") for source in hub_sources(content)}
     assert served <= set(content.files)
     assert {"/Qwen/Qwen2.5-0.5B", "/slprl/mhubert-base-25hz"} <= {"/".join(p.split("/")[:3]) for p in served}
+
+
+def test_archives_have_audio_in_every_folder_that_a_recipe_names() -> None:
+    for path in shipped():
+        recipe, content = whole(path), Content()
+        assets = load_assets(ROOT / "recipes/assets.yaml", recipe.assets)
+        for corpus in recipe.corpora.values():
+            if not isinstance(corpus, AudioArchive):
+                continue
+            for split in corpus.splits.values():
+                for archive in split.archives:
+                    name, file = archive.removeprefix("asset:").split("/")
+                    data = content.content_of(name, file, assets[name].files[file], recipe)
+                    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+                        members = tar.getnames()
+                    for folder in split.folders:
+                        inside = [member for member in members if member.startswith(f"{folder}/")]
+                        assert any(member.endswith((".flac", ".sph")) for member in inside), (path, archive, folder)
 
 
 def hub_sources(content: Content) -> list[str]:
