@@ -32,14 +32,14 @@ rule all:
     """The whole recipe, up to its table of results. What is deleted on the way is made again."""
     default_target: True
     input:
-        PLAN.all_units(),
-        PLAN.all_rows(),
-        PLAN.all_models(),
-        PLAN.score_files(".json"),
-        PLAN.vocoder_scores(),
-        PLAN.continuations(),
-        PLAN.generation_scores(),
-        PLAN.voice_distances(),
+        PLAN.units.all(),
+        PLAN.packing.all(),
+        PLAN.training.all(),
+        PLAN.evaluation.scores(".json"),
+        PLAN.vocoder.scores(),
+        PLAN.generation.continuations(),
+        PLAN.generation.scores(),
+        PLAN.units.voice_distances(),
         f"<results>/summary/{RECIPE.recipe}.json",
         f"<results>/report/{RECIPE.recipe}.html",
 
@@ -47,41 +47,41 @@ rule all:
 rule units:
     """All speech as units."""
     input:
-        PLAN.all_units(),
+        PLAN.units.all(),
 
 
 rule rows:
     """All token rows."""
     input:
-        PLAN.all_rows(),
+        PLAN.packing.all(),
 
 
 rule calibrations:
     """How fast this device trains each model. Models that train for so many hours ask for it by themselves."""
     input:
-        PLAN.all_machine_plans(),
+        PLAN.training.all_machine_plans(),
 
 
 rule models:
     """All trained models."""
     input:
-        PLAN.all_models(),
+        PLAN.training.all(),
 
 
 rule scores:
     """All scores."""
     input:
-        PLAN.score_files(".json"),
+        PLAN.evaluation.scores(".json"),
 
 
 rule vocoders:
     """All vocoders, judged."""
     input:
-        PLAN.vocoder_scores(),
+        PLAN.vocoder.scores(),
 
 
 rule continuations:
     """All continuations, judged."""
     input:
-        PLAN.continuations(),
-        PLAN.generation_scores(),
+        PLAN.generation.continuations(),
+        PLAN.generation.scores(),

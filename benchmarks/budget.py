@@ -31,7 +31,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from slamflow import files  # noqa: E402
 from slamflow.evaluation.table import table  # noqa: E402
-from slamflow.plan import load_recipe  # noqa: E402
+from slamflow.plan.loading import load_recipe  # noqa: E402
 from slamflow.settings.training import Model  # noqa: E402
 from slamflow.strict_yaml import load_yaml  # noqa: E402
 from slamflow.training.calibration import random_rows  # noqa: E402

@@ -24,8 +24,8 @@ rule fetch_asset:
     params:
         command=PLAN.command("fetch_asset"),
         # What the file must be decides; another mirror for it is no reason to fetch it again.
-        content=PLAN.asset_content,
-        settings=lambda wildcards, output: PLAN.asset_file(wildcards),
+        content=PLAN.assets.content,
+        settings=lambda wildcards, output: PLAN.assets.fetch_asset(wildcards),
     shell:
         r"""
         {params.command} \
@@ -39,7 +39,7 @@ rule fetch_asset:
 rule convert_asset:
     """Convert a downloaded model into a transformers folder."""
     input:
-        lambda wildcards: PLAN.asset_files(wildcards.asset),
+        PLAN.assets.files,
     output:
         config="<resources>/models/{asset}/config.json",
         weights="<resources>/models/{asset}/model.safetensors",
@@ -50,7 +50,7 @@ rule convert_asset:
     benchmark:
         "<benchmarks>/convert_asset/{asset}.tsv"
     wildcard_constraints:
-        asset=one_of(PLAN.converted_assets()),
+        asset=one_of(PLAN.assets.models()),
     # What most other jobs wait for.
     priority: 3
     conda:
@@ -76,7 +76,7 @@ rule convert_asset:
 rule convert_encoder:
     """Convert a downloaded speech encoder into a transformers folder."""
     input:
-        lambda wildcards: PLAN.asset_files(wildcards.asset),
+        PLAN.assets.files,
     output:
         config="<resources>/models/{asset}/config.json",
         weights="<resources>/models/{asset}/model.safetensors",
@@ -86,7 +86,7 @@ rule convert_encoder:
     benchmark:
         "<benchmarks>/convert_encoder/{asset}.tsv"
     wildcard_constraints:
-        asset=one_of(PLAN.converted_encoders()),
+        asset=one_of(PLAN.assets.encoders()),
     # What most other jobs wait for.
     priority: 3
     conda:

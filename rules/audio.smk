@@ -17,7 +17,7 @@ rule pin_revision:
     benchmark:
         "<benchmarks>/pin_revision/{dataset}.tsv"
     wildcard_constraints:
-        dataset=one_of(PLAN.unpinned()),
+        dataset=one_of(PLAN.audio.unpinned()),
     retries: 2
     localrule: True
     conda:
@@ -26,7 +26,7 @@ rule pin_revision:
         mem_mb=1000,
     params:
         command=PLAN.command("pin_revision"),
-        repo=lambda wildcards: PLAN.unpinned()[wildcards.dataset],
+        repo=lambda wildcards: PLAN.audio.unpinned()[wildcards.dataset],
     shell:
         r"""
         {params.command} \
@@ -39,8 +39,8 @@ rule pin_revision:
 rule collect_audio:
     """Collect the recordings of one shard."""
     input:
-        archives=PLAN.audio_archives,
-        commit=lambda wildcards: ancient(PLAN.commit_file(wildcards)),
+        archives=PLAN.audio.archives,
+        commit=lambda wildcards: ancient(PLAN.audio.commit(wildcards)),
     output:
         audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
         manifest="<results>/audio/{corpus}/{split}/{shard}.json",
@@ -50,7 +50,7 @@ rule collect_audio:
     benchmark:
         "<benchmarks>/collect_audio/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of_parts(PLAN.kept()),
+        corpus=one_of_parts(PLAN.audio.kept()),
     priority: PLAN.priority
     retries: 1
     conda:
@@ -60,11 +60,11 @@ rule collect_audio:
     params:
         command=PLAN.command("collect_audio"),
         code=PLAN.code("collect_audio"),
-        settings=PLAN.collect_audio,
+        settings=PLAN.audio.collect_audio,
         # Which files, so that new ones concern their own shards only.
-        recordings=PLAN.audio_items,
+        recordings=PLAN.audio.items,
         # Where they lie is no reason to collect them again.
-        source=PLAN.audio_source,
+        source=PLAN.audio.source,
         commit=lambda wildcards, input: (
             f"--commit {input.commit}" if input.commit else ""
         ),
@@ -83,9 +83,9 @@ rule collect_audio:
 # so that another one is no reason to encode again.
 use rule collect_audio as stream_audio with:
     input:
-        archives=PLAN.audio_archives,
-        commit=lambda wildcards: ancient(PLAN.commit_file(wildcards)),
-        before=lambda wildcards: ancient(PLAN.shard_before(wildcards)),
+        archives=PLAN.audio.archives,
+        commit=lambda wildcards: ancient(PLAN.audio.commit(wildcards)),
+        before=lambda wildcards: ancient(PLAN.audio.shard_before(wildcards)),
     output:
         audio=temp("<results>/streams/{encoder}/{corpus}/{split}/{shard}.parquet"),
         manifest="<results>/streams/{encoder}/{corpus}/{split}/{shard}.json",
@@ -95,13 +95,13 @@ use rule collect_audio as stream_audio with:
     benchmark:
         "<benchmarks>/stream_audio/{encoder}/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of_parts(PLAN.streamed()),
+        corpus=one_of_parts(PLAN.audio.streamed()),
 
 
 rule collect_pairs:
     """Collect one shard of pairs that were published as speech."""
     input:
-        commit=lambda wildcards: ancient(PLAN.commit_file(wildcards)),
+        commit=lambda wildcards: ancient(PLAN.audio.commit(wildcards)),
     output:
         audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
         text="<results>/text/{corpus}/{split}/{shard}.jsonl",
@@ -112,7 +112,7 @@ rule collect_pairs:
     benchmark:
         "<benchmarks>/collect_pairs/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of(PLAN.spoken_pair_corpora()),
+        corpus=one_of(PLAN.audio.pair_corpora()),
     retries: 1
     conda:
         "../envs/speech.yaml"
@@ -121,9 +121,9 @@ rule collect_pairs:
     params:
         command=PLAN.command("collect_pairs"),
         code=PLAN.code("collect_pairs"),
-        settings=PLAN.collect_pairs,
-        recordings=PLAN.pair_recordings,
-        source=PLAN.pair_source,
+        settings=PLAN.audio.collect_pairs,
+        recordings=PLAN.audio.pair_items,
+        source=PLAN.audio.pair_source,
         commit=lambda wildcards, input: (
             f"--commit {input.commit}" if input.commit else ""
         ),

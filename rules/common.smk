@@ -1,4 +1,4 @@
-# The configuration, checked, and what all rules share. The functions behind PLAN are in slamflow/plan.py.
+# The configuration, checked, and what all rules share. What PLAN.units answers is in slamflow/plan/units.py, and so on.
 import sys
 from pathlib import Path
 
@@ -6,7 +6,9 @@ SCRIPTS = Path(workflow.basedir, "workflow_scripts")
 sys.path.insert(0, str(SCRIPTS))
 
 from slamflow.errors import InputError
-from slamflow.plan import Plan, load_assets, load_recipe, one_of, one_of_parts
+from slamflow.plan.loading import load_assets, load_recipe
+from slamflow.plan.patterns import one_of, one_of_parts, shell_patterns
+from slamflow.plan.plan import Plan
 from slamflow.rehearsal import rehearsed
 from slamflow.sharding import SHARD_PATTERN
 
@@ -57,7 +59,7 @@ def shard_patterns(name=None):
 
     def patterns(wildcards, input):
         files = input.get(name) if name else input
-        return PLAN.shell_patterns([files] if isinstance(files, str) else files)
+        return shell_patterns([files] if isinstance(files, str) else files)
 
     return patterns
 
@@ -74,7 +76,7 @@ def validation_flags(wildcards, input):
 def machine_plan(wildcards, output):
     """What calibrate found for a model, or for the one that a model of preferences comes from. It need not exist."""
     models = Path(output.config).parent.parent
-    name = PLAN.trained_on_rows(wildcards.model)
+    name = PLAN.training.trained_on_rows(wildcards.model)
     return models.parent.parent / "plans" / models.name / f"{name}.json"
 
 

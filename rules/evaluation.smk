@@ -9,8 +9,8 @@
 rule build_benchmark:
     """Build the pairs of one part (dev or test) of a benchmark."""
     input:
-        stories=PLAN.benchmark_text,
-        units=PLAN.benchmark_units,
+        stories=PLAN.evaluation.text,
+        units=PLAN.evaluation.units,
     output:
         minimal_pairs="<results>/evaluation/{encoder}/{benchmark}/{part}.parquet",
         manifest="<results>/evaluation/{encoder}/{benchmark}/{part}.json",
@@ -27,7 +27,7 @@ rule build_benchmark:
     params:
         command=PLAN.command("build_benchmark"),
         code=PLAN.code("build_benchmark"),
-        settings=PLAN.benchmark_settings,
+        settings=PLAN.evaluation.build_benchmark,
         stories=shard_patterns("stories"),
         units=shard_patterns("units"),
     shell:
@@ -45,8 +45,8 @@ rule build_benchmark:
 rule score_benchmark:
     """Score a model on one part of a benchmark."""
     input:
-        unpack(PLAN.benchmark_items),
-        model=PLAN.scored_model,
+        unpack(PLAN.evaluation.items),
+        model=PLAN.evaluation.model,
     output:
         score=report(
             "<results>/scores/{recipe}/{model}/{benchmark}.{part}.json",
@@ -72,7 +72,7 @@ rule score_benchmark:
     params:
         command=PLAN.command("score_benchmark"),
         code=PLAN.code("score_benchmark"),
-        settings=PLAN.evaluation,
+        settings=PLAN.evaluation.settings,
         folder=lambda wildcards, input: Path(input.model[0]).parent,
     shell:
         r"""
@@ -94,8 +94,8 @@ rule score_benchmark:
 rule score_baselines:
     """Score what needs no model: unigram, 5-gram and length."""
     input:
-        unpack(PLAN.benchmark_items),
-        train=PLAN.baseline_units,
+        unpack(PLAN.evaluation.items),
+        train=PLAN.evaluation.baseline_units,
     output:
         unigram="<results>/scores/{recipe}/unigram/{benchmark}.{part}.json",
         unigram_pairs="<results>/scores/{recipe}/unigram/{benchmark}.{part}.pairs.parquet",
@@ -116,7 +116,7 @@ rule score_baselines:
     params:
         command=PLAN.command("score_baselines"),
         code=PLAN.code("score_baselines"),
-        settings=PLAN.evaluation,
+        settings=PLAN.evaluation.settings,
         train=shard_patterns("train"),
     shell:
         r"""

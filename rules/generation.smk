@@ -12,11 +12,11 @@
 rule continue_speech:
     """Continue spoken prompts, and speak the result."""
     input:
-        model=PLAN.generating_model,
-        audio=PLAN.prompt_audio,
-        codebook=PLAN.generation_codebook,
-        encoder=PLAN.generation_encoder_model,
-        vocoder=PLAN.generation_vocoder,
+        model=PLAN.generation.model,
+        audio=PLAN.generation.prompts,
+        codebook=PLAN.generation.codebook,
+        encoder=PLAN.generation.encoder_model,
+        vocoder=PLAN.generation.vocoder,
     output:
         "<results>/generation/{recipe}/{model}/continuations.parquet",
     log:
@@ -24,7 +24,7 @@ rule continue_speech:
     benchmark:
         "<benchmarks>/continue_speech/{recipe}/{model}.tsv"
     wildcard_constraints:
-        model=one_of(PLAN.generation_models()),
+        model=one_of(PLAN.generation.models()),
     conda:
         "../envs/torch.yaml"
     threads: PLAN.threads
@@ -34,7 +34,7 @@ rule continue_speech:
     params:
         command=PLAN.command("continue_speech"),
         code=PLAN.code("continue_speech"),
-        settings=PLAN.continue_speech,
+        settings=PLAN.generation.continue_speech,
         source=lambda wildcards, input: (
             f"--model {Path(input.model[0]).parent}"
             if input.model
@@ -62,8 +62,8 @@ rule score_continuations:
     """Transcribe continuations, and judge the transcripts by a text model."""
     input:
         continuations="<results>/generation/{recipe}/{model}/continuations.parquet",
-        recognizer=PLAN.generation_recognizer,
-        text_model=PLAN.judging_text_model,
+        recognizer=PLAN.generation.recognizer,
+        text_model=PLAN.generation.text_model,
     output:
         score=report(
             "<results>/scores/{recipe}/{model}/generation.json",
@@ -77,7 +77,7 @@ rule score_continuations:
     benchmark:
         "<benchmarks>/score_continuations/{recipe}/{model}.tsv"
     wildcard_constraints:
-        model=one_of(PLAN.generation_models()),
+        model=one_of(PLAN.generation.models()),
     conda:
         "../envs/torch.yaml"
     threads: PLAN.threads

@@ -7,7 +7,7 @@
 rule pack_tokens:
     """Pack units, or the bytes of text, into rows of a fixed length."""
     input:
-        PLAN.packing_inputs,
+        PLAN.packing.shards,
     output:
         rows="<results>/rows/{dataset}/{part}/data-00000-of-00001.arrow",
         info="<results>/rows/{dataset}/{part}/dataset_info.json",
@@ -26,7 +26,7 @@ rule pack_tokens:
     params:
         command=PLAN.command("pack_tokens"),
         code=PLAN.code("pack_tokens"),
-        settings=PLAN.pack_tokens,
+        settings=PLAN.packing.pack_tokens,
         folder=subpath(output.rows, parent=True),
         shards=shard_patterns(),
     shell:

@@ -13,7 +13,7 @@ rule plan:
         "../envs/torch.yaml"
     params:
         command=PLAN.command("plan"),
-        settings=PLAN.summary_settings(),
+        settings=RECIPE.model_dump_json(),
         results=lambda wildcards, output: workflow.pathvars.get("results"),
     shell:
         r"""
@@ -27,8 +27,8 @@ rule plan:
 rule calibrate:
     """Measure how fast this device trains a model, and choose how many rows it takes at once."""
     input:
-        train=PLAN.train_rows,
-        parent=PLAN.parent_model,
+        train=PLAN.training.train_rows,
+        parent=PLAN.training.parent,
     output:
         "<results>/plans/{recipe}/{model}.json",
     log:
@@ -36,7 +36,7 @@ rule calibrate:
     benchmark:
         "<benchmarks>/calibrate/{recipe}/{model}.tsv"
     wildcard_constraints:
-        model=one_of(PLAN.pretrained_models()),
+        model=one_of(PLAN.training.pretrained_models()),
     conda:
         "../envs/torch.yaml"
     threads: PLAN.threads
@@ -46,8 +46,8 @@ rule calibrate:
     params:
         command=PLAN.torchrun("calibrate"),
         # No `code=`: what was measured stays true. Delete the file to measure again.
-        settings=lambda wildcards, output: PLAN.model_settings(wildcards),
-        vocabulary=lambda wildcards: PLAN.vocabulary(
+        settings=lambda wildcards, output: PLAN.training.settings(wildcards),
+        vocabulary=lambda wildcards: PLAN.packing.vocabulary(
             RECIPE.models[wildcards.model].data
         ),
         train=lambda wildcards, input: Path(input.train[0]).parent,

@@ -11,14 +11,14 @@ report: "report/workflow.rst"
 rule summarize:
     """Gather everything that one wants to know of a run."""
     input:
-        scores=PLAN.score_files(".json"),
-        pairs=PLAN.score_files(".pairs.parquet"),
-        training=PLAN.all_models("training.json"),
-        units=PLAN.all_units(".json"),
-        codebooks=PLAN.codebook_manifests(),
-        voices=PLAN.voice_distances(),
-        vocoders=PLAN.vocoder_scores(),
-        generation=PLAN.generation_scores(),
+        scores=PLAN.evaluation.scores(".json"),
+        pairs=PLAN.evaluation.scores(".pairs.parquet"),
+        training=PLAN.training.all("training.json"),
+        units=PLAN.units.all(".json"),
+        codebooks=PLAN.units.codebook_manifests(),
+        voices=PLAN.units.voice_distances(),
+        vocoders=PLAN.vocoder.scores(),
+        generation=PLAN.generation.scores(),
     output:
         report(
             "<results>/summary/{recipe}.json",
@@ -37,7 +37,7 @@ rule summarize:
     params:
         command=PLAN.command("summarize"),
         code=PLAN.code("summarize"),
-        settings=PLAN.summary_settings(),
+        settings=RECIPE.model_dump_json(),
         job_costs=lambda wildcards, output: Path(output[0]).parents[1] / "job_costs",
         units=shard_patterns("units"),
     shell:
@@ -62,11 +62,11 @@ rule render_report:
     """Write the page of a run."""
     input:
         summary="<results>/summary/{recipe}.json",
-        metrics=PLAN.all_models("metrics.jsonl"),
-        units=PLAN.all_units(),
-        examples=PLAN.vocoder_examples(),
-        continuations=PLAN.continuations(),
-        transcripts=PLAN.generation_transcripts(),
+        metrics=PLAN.training.all("metrics.jsonl"),
+        units=PLAN.units.all(),
+        examples=PLAN.vocoder.examples(),
+        continuations=PLAN.generation.continuations(),
+        transcripts=PLAN.generation.transcripts(),
     output:
         report(
             "<results>/report/{recipe}.html",
@@ -84,8 +84,8 @@ rule render_report:
         mem_mb=2000,
     params:
         command=PLAN.command("render_report"),
-        code=PLAN.report_code(),
-        settings=PLAN.report_settings(),
+        code=PLAN.report.page_code(),
+        settings=PLAN.report.render_report(),
         units=shard_patterns("units"),
     shell:
         r"""

@@ -8,7 +8,7 @@
 rule write_stories:
     """Write the stories of one shard."""
     input:
-        source=lambda wildcards: ancient(PLAN.story_source(wildcards)),
+        source=lambda wildcards: ancient(PLAN.stories.source(wildcards)),
     output:
         "<results>/text/{corpus}/{split}/{shard}.jsonl",
     log:
@@ -16,7 +16,7 @@ rule write_stories:
     benchmark:
         "<benchmarks>/write_stories/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of(PLAN.story_corpora()),
+        corpus=one_of(PLAN.stories.corpora()),
     priority: PLAN.priority
     conda:
         "../envs/base.yaml"
@@ -26,9 +26,9 @@ rule write_stories:
         command=PLAN.command("write_stories"),
         code=PLAN.code("write_stories"),
         # Asking for `output` keeps the number of stories from being a reason to rerun every shard.
-        settings=lambda wildcards, output: PLAN.write_stories(wildcards),
+        settings=lambda wildcards, output: PLAN.stories.write_stories(wildcards),
         # Which stories, so that a story added to a file concerns its own shard only.
-        stories=PLAN.story_items,
+        stories=PLAN.stories.items,
         source=lambda wildcards, input: (
             f"--source {input.source}" if input.source else ""
         ),
@@ -50,7 +50,7 @@ rule write_minimal_pairs:
     benchmark:
         "<benchmarks>/write_minimal_pairs/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of(PLAN.pair_corpora()),
+        corpus=one_of(PLAN.stories.pair_corpora()),
     conda:
         "../envs/speech.yaml"
     resources:
@@ -58,7 +58,7 @@ rule write_minimal_pairs:
     params:
         command=PLAN.command("write_minimal_pairs"),
         code=PLAN.code("write_minimal_pairs"),
-        settings=PLAN.write_minimal_pairs,
+        settings=PLAN.stories.write_minimal_pairs,
     shell:
         r"""
         {params.command} \
@@ -72,7 +72,7 @@ rule synthesize_stories:
     """Speak the stories, or minimal pairs, of one shard."""
     input:
         stories="<results>/text/{corpus}/{split}/{shard}.jsonl",
-        model=PLAN.voice_files,
+        model=PLAN.stories.voices,
     output:
         audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
         manifest="<results>/audio/{corpus}/{split}/{shard}.json",
@@ -81,7 +81,7 @@ rule synthesize_stories:
     benchmark:
         "<benchmarks>/synthesize_stories/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of(PLAN.story_corpora() + PLAN.pair_corpora()),
+        corpus=one_of(PLAN.stories.corpora() + PLAN.stories.pair_corpora()),
     priority: PLAN.priority
     conda:
         "../envs/speech.yaml"
@@ -90,7 +90,7 @@ rule synthesize_stories:
     params:
         command=PLAN.command("synthesize_stories"),
         code=PLAN.code("synthesize_stories"),
-        settings=PLAN.synthesize_stories,
+        settings=PLAN.stories.synthesize_stories,
         model=folder_flag("model"),
     shell:
         r"""

@@ -9,11 +9,11 @@
 rule pretrain:
     """Train a model on token rows."""
     input:
-        train=PLAN.train_rows,
-        validation=PLAN.validation_rows,
-        codebook=PLAN.codebook_manifest,
-        parent=PLAN.parent_model,
-        machine=ancient(PLAN.machine_plan),
+        train=PLAN.training.train_rows,
+        validation=PLAN.training.validation_rows,
+        codebook=PLAN.training.codebook_manifest,
+        parent=PLAN.training.parent,
+        machine=ancient(PLAN.training.machine_plan),
     output:
         config="<results>/models/{recipe}/{model}/config.json",
         weights="<results>/models/{recipe}/{model}/model.safetensors",
@@ -30,7 +30,7 @@ rule pretrain:
     benchmark:
         "<benchmarks>/pretrain/{recipe}/{model}.tsv"
     wildcard_constraints:
-        model=one_of(PLAN.pretrained_models()),
+        model=one_of(PLAN.training.pretrained_models()),
     # What most other jobs wait for.
     priority: 3
     conda:
@@ -46,9 +46,9 @@ rule pretrain:
         command=PLAN.torchrun("pretrain"),
         code=PLAN.code("pretrain"),
         # How often it is saved and watched is no reason to train again.
-        experiment=PLAN.model_experiment,
-        settings=lambda wildcards, output: PLAN.model_settings(wildcards),
-        vocabulary=lambda wildcards: PLAN.vocabulary(
+        experiment=PLAN.training.experiment,
+        settings=lambda wildcards, output: PLAN.training.settings(wildcards),
+        vocabulary=lambda wildcards: PLAN.packing.vocabulary(
             RECIPE.models[wildcards.model].data
         ),
         train=lambda wildcards, input: Path(input.train[0]).parent,
@@ -78,8 +78,8 @@ rule pretrain:
 rule build_preferences:
     """Build pairs of a right and a wrong ending."""
     input:
-        stories=PLAN.preference_text,
-        units=PLAN.preference_units,
+        stories=PLAN.training.preference_text,
+        units=PLAN.training.preference_units,
     output:
         preference_pairs="<results>/preferences/{encoder}/{preferences}.parquet",
         manifest="<results>/preferences/{encoder}/{preferences}.json",
@@ -96,7 +96,7 @@ rule build_preferences:
     params:
         command=PLAN.command("build_preferences"),
         code=PLAN.code("build_preferences"),
-        settings=PLAN.preference_settings,
+        settings=PLAN.training.build_preferences,
         stories=shard_patterns("stories"),
         units=shard_patterns("units"),
     shell:
@@ -114,9 +114,9 @@ rule build_preferences:
 rule dpo:
     """Train a model to prefer right endings to wrong ones."""
     input:
-        parent=PLAN.parent_model,
-        preference_pairs=PLAN.preference_pairs,
-        machine=ancient(PLAN.machine_plan),
+        parent=PLAN.training.parent,
+        preference_pairs=PLAN.training.preference_pairs,
+        machine=ancient(PLAN.training.machine_plan),
     output:
         config="<results>/models/{recipe}/{model}/config.json",
         weights="<results>/models/{recipe}/{model}/model.safetensors",
@@ -133,7 +133,7 @@ rule dpo:
     benchmark:
         "<benchmarks>/dpo/{recipe}/{model}.tsv"
     wildcard_constraints:
-        model=one_of(PLAN.preference_models()),
+        model=one_of(PLAN.training.preference_models()),
     # What most other jobs wait for.
     priority: 3
     conda:
@@ -147,8 +147,8 @@ rule dpo:
         command=PLAN.torchrun("dpo"),
         code=PLAN.code("dpo"),
         # How often it is saved and watched is no reason to train again.
-        experiment=PLAN.model_experiment,
-        settings=lambda wildcards, output: PLAN.model_settings(wildcards),
+        experiment=PLAN.training.experiment,
+        settings=lambda wildcards, output: PLAN.training.settings(wildcards),
         parent=lambda wildcards, input: Path(input.parent[0]).parent,
         folder=subpath(output.config, parent=True),
         state=state_folder,

@@ -10,9 +10,9 @@
 rule fit_units:
     """Fit a codebook on frames of speech, or take a given one."""
     input:
-        audio=PLAN.fitting_audio,
-        given=PLAN.given_codebook,
-        model=PLAN.encoder_model,
+        audio=PLAN.units.fitting_audio,
+        given=PLAN.units.given_codebook,
+        model=PLAN.units.model,
     output:
         codebook="<results>/units/{encoder}/codebook.safetensors",
         manifest="<results>/units/{encoder}/codebook.json",
@@ -31,7 +31,7 @@ rule fit_units:
     params:
         command=PLAN.command("fit_units"),
         code=PLAN.code("fit_units"),
-        settings=PLAN.encoder,
+        settings=PLAN.units.fit_units,
         model=folder_flag("model"),
         audio=lambda wildcards, input: (
             f"--audio {shard_patterns('audio')(wildcards, input)}"
@@ -53,9 +53,9 @@ rule fit_units:
 rule extract_units:
     """Encode the speech of one shard."""
     input:
-        audio=PLAN.speech_shard,
+        audio=PLAN.audio.shard,
         codebook="<results>/units/{encoder}/codebook.safetensors",
-        model=PLAN.encoder_model,
+        model=PLAN.units.model,
     output:
         units="<results>/units/{encoder}/{corpus}/{split}/{shard}.parquet",
         manifest="<results>/units/{encoder}/{corpus}/{split}/{shard}.json",
@@ -74,9 +74,9 @@ rule extract_units:
     params:
         command=PLAN.command("extract_units"),
         code=PLAN.code("extract_units"),
-        settings=PLAN.extract_units,
+        settings=PLAN.units.extract_units,
         # What speech is that is no longer there.
-        speech=PLAN.streamed_speech,
+        speech=PLAN.audio.streamed_speech,
         model=folder_flag("model"),
     shell:
         r"""
@@ -95,7 +95,7 @@ rule extract_units:
 rule compare_voices:
     """Measure how far the same sentence is apart in different voices."""
     input:
-        PLAN.compared_units,
+        PLAN.units.compared,
     output:
         "<results>/units/{encoder}/{corpus}/voices.json",
     log:
@@ -109,7 +109,7 @@ rule compare_voices:
     params:
         command=PLAN.command("compare_voices"),
         code=PLAN.code("compare_voices"),
-        settings=PLAN.compare_voices,
+        settings=PLAN.units.compare_voices,
         units=shard_patterns(),
     shell:
         r"""

@@ -10,8 +10,8 @@
 rule train_vocoder:
     """Train a vocoder for the units of an encoder."""
     input:
-        audio=PLAN.vocoder_audio,
-        units=PLAN.vocoder_units,
+        audio=PLAN.vocoder.audio,
+        units=PLAN.vocoder.units,
     output:
         weights="<results>/vocoders/{encoder}/vocoder.safetensors",
         description="<results>/vocoders/{encoder}/vocoder.json",
@@ -20,7 +20,7 @@ rule train_vocoder:
     benchmark:
         "<benchmarks>/train_vocoder/{encoder}.tsv"
     wildcard_constraints:
-        encoder=one_of(PLAN.trained_vocoders()),
+        encoder=one_of(PLAN.vocoder.trained()),
     conda:
         "../envs/torch.yaml"
     # A fixed number: threads split sums, so their number shows in the last bits of the weights. And one, because the
@@ -31,7 +31,7 @@ rule train_vocoder:
     params:
         command=PLAN.command("train_vocoder"),
         code=PLAN.code("train_vocoder"),
-        settings=PLAN.train_vocoder,
+        settings=PLAN.vocoder.train_vocoder,
         folder=subpath(output.weights, parent=True),
         audio=shard_patterns("audio"),
         units=shard_patterns("units"),
@@ -50,7 +50,7 @@ rule train_vocoder:
 rule convert_vocoder:
     """Convert a published vocoder, so that it speaks by the same interface."""
     input:
-        PLAN.published_vocoder,
+        PLAN.vocoder.published_files,
     output:
         weights="<results>/vocoders/{encoder}/vocoder.safetensors",
         description="<results>/vocoders/{encoder}/vocoder.json",
@@ -59,7 +59,7 @@ rule convert_vocoder:
     benchmark:
         "<benchmarks>/convert_vocoder/{encoder}.tsv"
     wildcard_constraints:
-        encoder=one_of(PLAN.published_vocoders()),
+        encoder=one_of(PLAN.vocoder.published()),
     conda:
         "../envs/torch.yaml"
     resources:
@@ -67,7 +67,7 @@ rule convert_vocoder:
     params:
         command=PLAN.command("convert_vocoder"),
         code=PLAN.code("convert_vocoder"),
-        engine=PLAN.vocoder_engine,
+        engine=PLAN.vocoder.engine,
         source=lambda wildcards, input: Path(input[0]).parent,
         target=subpath(output.weights, parent=True),
     shell:
@@ -83,10 +83,10 @@ rule convert_vocoder:
 rule score_vocoder:
     """Have recognisers hear held-out speech, before and after units and vocoder."""
     input:
-        vocoder=PLAN.vocoder_files,
-        audio=PLAN.held_out_audio,
-        units=PLAN.held_out_units,
-        recognizer=PLAN.vocoder_recognizer,
+        vocoder=PLAN.vocoder.files,
+        audio=PLAN.vocoder.held_out_audio,
+        units=PLAN.vocoder.held_out_units,
+        recognizer=PLAN.vocoder.recognizer,
     output:
         score=report(
             "<results>/vocoders/{encoder}/score.json",
@@ -107,7 +107,7 @@ rule score_vocoder:
     params:
         command=PLAN.command("score_vocoder"),
         code=PLAN.code("score_vocoder"),
-        settings=PLAN.score_vocoder,
+        settings=PLAN.vocoder.score_vocoder,
         vocoder=lambda wildcards, input: Path(input.vocoder[0]).parent,
         recognizer=lambda wildcards, input: Path(input.recognizer[0]).parent,
         audio=shard_patterns("audio"),

@@ -17,7 +17,7 @@ from typing import Any
 from slamflow import commands, files
 from slamflow.costs.rates import Device
 from slamflow.errors import InputError
-from slamflow.plan import load_assets, load_recipe
+from slamflow.plan.loading import load_assets, load_recipe
 from slamflow.settings.recipe import Recipe
 from slamflow.strict_yaml import load_yaml
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from snakemake.utils import update_config
 
-from slamflow.plan import load_assets, load_recipe
+from slamflow.plan.loading import load_assets, load_recipe
 from slamflow.settings.assets import AssetFile
 from slamflow.settings.audio import AudioArchive, HubAudio
 from slamflow.settings.recipe import Recipe

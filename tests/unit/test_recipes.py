@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from slamflow.plan import Plan, load_assets, load_recipe
+from slamflow.plan.loading import load_assets, load_recipe
+from slamflow.plan.patterns import shell_patterns
+from slamflow.plan.plan import Plan
 from slamflow.settings.audio import ArchiveSplit, HubAudio
 from slamflow.settings.recipe import Recipe
 from slamflow.settings.spoken_pairs import SpokenPairCorpus
@@ -117,13 +119,13 @@ def test_every_value_of_a_published_recipe_tells_where_it_comes_from(path: Path)
 def test_no_command_is_longer_than_a_shell_takes(path: Path) -> None:
     planned = plan(path)
     longest = max(
-        [len(planned.shell_patterns(planned.all_units(".json")))]
+        [len(shell_patterns(planned.units.all(".json")))]
         + [
-            len(planned.shell_patterns(planned.units(dataset.encoder, dataset.trained_on)))
+            len(shell_patterns(planned.results.units(dataset.encoder, dataset.trained_on)))
             for dataset in planned.recipe.datasets.values()
             if dataset.encoder != "text"
         ]
-        + [len(planned.summary_settings()), len(planned.report_settings())]
+        + [len(planned.recipe.model_dump_json()), len(planned.report.render_report())]
     )
     assert longest < 100_000  # Linux takes 131,072 bytes in one argument
 
@@ -131,7 +133,7 @@ def test_no_command_is_longer_than_a_shell_takes(path: Path) -> None:
 def used_assets(planned: Plan) -> set[str]:
     """The assets that some path of a recipe leads to."""
     text = planned.recipe.model_dump_json(exclude={"assets"})
-    return {name for name in planned.assets if re.search(rf'"(asset:)?{name}["/]', text)}
+    return {name for name in planned.sources.assets if re.search(rf'"(asset:)?{name}["/]', text)}
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
@@ -140,7 +142,7 @@ def test_every_file_that_a_recipe_names_is_among_its_assets(path: Path) -> None:
     for corpus in planned.recipe.corpora.values():
         for split in corpus.splits.values():
             for archive in split.archives if isinstance(split, ArchiveSplit) else []:
-                assert planned.given_file(archive)
+                assert planned.sources.file(archive)
         if isinstance(corpus, HubAudio | SpokenPairCorpus):
             assert corpus.revision is None or corpus.revision == "unpinned" or len(corpus.revision) == 40
     assert used_assets(planned) or path.stem == "config"

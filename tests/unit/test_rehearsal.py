@@ -17,7 +17,8 @@ from slamflow.assets.beginning import keep_whole_members
 from slamflow.assets.fetch import fetch
 from slamflow.assets.transfer import SourceError
 from slamflow.errors import InputError
-from slamflow.plan import Plan, load_assets, load_recipe
+from slamflow.plan.loading import load_assets, load_recipe
+from slamflow.plan.plan import Plan
 from slamflow.rehearsal import rehearsed
 from slamflow.settings.assets import AssetFile
 from slamflow.settings.recipe import Recipe

@@ -22,7 +22,7 @@ import soundfile
 import render_report
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.plan import load_assets
+from slamflow.plan.loading import load_assets
 from slamflow.report import charts, licences, sound, stages, units
 from slamflow.settings.recipe import Recipe
 from slamflow.settings.report import UsedAsset, asset_uses

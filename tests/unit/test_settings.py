@@ -14,7 +14,8 @@ from snakemake.utils import update_config
 
 import describe_settings
 from slamflow.errors import InputError
-from slamflow.plan import Plan, load_assets, load_recipe
+from slamflow.plan.loading import load_assets, load_recipe
+from slamflow.plan.plan import Plan
 from slamflow.settings.assets import AssetFile
 from slamflow.strict_yaml import load_yaml
 

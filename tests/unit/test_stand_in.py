@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from slamflow.assets import convert_hubert
-from slamflow.plan import load_assets
+from slamflow.plan.loading import load_assets
 from slamflow.settings.audio import AudioArchive
 from stand_in import models, speech
 from stand_in.__main__ import shipped

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from slamflow.plan import load_assets
+from slamflow.plan.loading import load_assets
 from slamflow.settings.textless import DENSE_MODELS, QUANTIZER_ASSET, QUANTIZERS, VOCODERS
 from slamflow.settings.units import Encoder
 from slamflow.settings.vocoder import HifiGanVocoder
