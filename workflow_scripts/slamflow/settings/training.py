@@ -124,6 +124,9 @@ class Preference(Optimizer):
     """The model of this recipe that it starts from and is compared with."""
     beta: Annotated[float, Field(gt=0)] = 0.1
     """How dear it is to move away from the model it started from."""
+    nll_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the right ending's mean negative log-likelihood per token, which is added to the loss of its pair and
+    keeps that ending likely (Pang et al. 2024, arXiv:2404.19733, equation 1); 0 is plain DPO."""
     epochs: Annotated[int | None, Field(ge=1)] = 1
     """How often each pair is seen. With hours: as often, or as few of them, as the time allows."""
     steps: Annotated[int | None, Field(ge=1)] = None

@@ -136,12 +136,14 @@ def dpo_losses(policy: Tensor, reference: Tensor, beta: float) -> tuple[Tensor, 
 
 
 class PreferChosen:
-    """Mean DPO loss over pairs; see slamflow.training.loop.Objective."""
+    """Mean DPO loss over pairs, perhaps with the likelihood of the chosen endings; see
+    slamflow.training.loop.Objective."""
 
     def __init__(
         self, pairs: list[Pair], settings: Preference, attention: Attention, micro_batch_tokens: int, ranks: Ranks
     ) -> None:
-        self.pairs, self.beta, self.attention, self.ranks = pairs, settings.beta, attention, ranks
+        self.pairs, self.attention, self.ranks = pairs, attention, ranks
+        self.beta, self.nll_weight = settings.beta, settings.nll_weight
         lengths = [max(pair.chosen.tokens.size, pair.rejected.tokens.size) for pair in pairs]
         self.at_once = max(1, micro_batch_tokens // (2 * max(lengths)))
         self.order = Order(len(pairs), settings.pairs_per_step, settings.seed)
@@ -179,6 +181,9 @@ class PreferChosen:
         policy = log_probabilities(model, batch, self.attention, self.ranks.device)
         losses, margins = dpo_losses(policy, self.reference[:, torch.from_numpy(batch.indices)], self.beta)
         real = torch.from_numpy(batch.real).to(self.ranks.device)
+        if self.nll_weight:
+            tokens = torch.from_numpy(batch.scored[: len(batch.real)].sum(1)).to(self.ranks.device)
+            losses = losses - self.nll_weight * policy[0] / tokens.clamp(min=1)
         margins = margins.detach()
         extras = {"margin": float((margins * real).sum()), "accuracy": float(((margins > 0) & real).sum())}
         return (losses * real).sum(), extras
