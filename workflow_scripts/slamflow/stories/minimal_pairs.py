@@ -38,7 +38,7 @@ class Phenomenon:
 
 
 PHENOMENA = (
-    # The pronoun that stands for the hero. In the stories: "{hero} loved {his} {colour} {object}", "helped {him} buy".
+    # The pronoun that stands for the hero. In the stories: "{He} missed {his} {colour} {object}", "helped {him} buy".
     Phenomenon(
         "pronoun_gender",
         (
@@ -81,7 +81,7 @@ PHENOMENA = (
         ),
         ("object", "friend"),
     ),
-    # The base form after "to" and "could not", the past elsewhere. In the stories: "could not {use} a {object}".
+    # The base form after "to" and "could not", the past elsewhere. In the stories: "could not {use} the {object}".
     Phenomenon(
         "verb_form",
         (
@@ -112,7 +112,7 @@ PHENOMENA = (
         ),
         ("object",),
     ),
-    # "a" before a singular, a number before a plural. In the stories: "had a {object}", "gave {hero} {number} coins".
+    # "a" before a singular, a number before a plural. In the stories: "had a {object}", "gave {him} {number} coins".
     Phenomenon(
         "determiner_noun",
         (

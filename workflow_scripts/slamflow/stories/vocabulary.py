@@ -8,18 +8,18 @@ No word that follows `a` in a template begins with a vowel.
 
 from __future__ import annotations
 
-GIRLS = ("Lucy", "Anna", "Molly", "Kate")
+GIRLS = ("Lucy", "Emma", "Molly", "Kate")
 BOYS = ("Tom", "Max", "Leo", "Peter")
 NAMES = GIRLS + BOYS
 
 # What one does with an object: present and past.
 USES = {
     "kite": ("fly", "flew"),
-    "drum": ("bang", "banged"),
+    "drum": ("play", "played"),
     "wagon": ("pull", "pulled"),
-    "robot": ("steer", "steered"),
+    "whistle": ("blow", "blew"),
     "guitar": ("play", "played"),
-    "lantern": ("light", "lit"),
+    "bucket": ("fill", "filled"),
     "scooter": ("ride", "rode"),
     "ball": ("kick", "kicked"),
 }
@@ -27,17 +27,17 @@ OBJECTS = tuple(USES)
 
 # Slots of the templates, and what may fill them.
 POOLS: dict[str, tuple[str, ...]] = {
-    "place": ("in the garden", "by the river", "near the castle", "under the bridge"),
+    "place": ("in the garden", "by the river", "at the market", "on the beach"),
     "friend": ("rabbit", "puppy", "turtle", "monkey", "farmer", "baker"),
-    "feeling": ("sad", "worried", "lonely", "grumpy"),
-    "tool": ("glue", "tape", "string", "paint"),
-    "colour": ("red", "blue", "green", "yellow"),
+    "feeling": ("sad", "worried", "lonely", "scared"),
+    "tool": ("glue", "tape", "string", "rope"),
+    "colour": ("red", "blue", "green", "yellow", "purple"),
     "kind": ("kind", "clever", "gentle", "friendly"),
     "little": ("little", "small", "young", "quiet"),
-    "weather": ("sunny", "windy", "rainy", "snowy"),
-    "time": ("morning", "evening", "day", "week"),
-    "number": ("two", "three", "five", "seven"),
-    "barrier": ("wall", "fence", "stone", "gate"),
+    "weather": ("sunny", "windy", "rainy", "cloudy", "stormy"),
+    "time": ("morning", "afternoon", "evening", "day", "night"),
+    "number": ("two", "three", "five", "ten"),
+    "barrier": ("wall", "fence", "rock", "tree", "gate"),
 }
 
 # The nouns, verbs (present, past) and adjectives of the stories, for tasks about single words.
@@ -47,7 +47,8 @@ NOUNS = tuple(
             *OBJECTS,
             *(word for pool in ("friend", "barrier", "time") for word in POOLS[pool]),
             *(phrase.split()[-1] for phrase in POOLS["place"]),
-            *("glue", "tape", "string", "paint", "coin", "apple", "floor", "window", "hen", "home", "night"),
+            *POOLS["tool"],
+            *("coin", "apple", "floor", "window", "hen", "home", "night"),
             *("noise", "shadow", "growl", "storm", "picnic", "party", "birthday", "wedding", "turn", "mess"),
         }
     )
@@ -58,9 +59,9 @@ VERBS = tuple(
             *USES.values(),
             *(("lose", "lost"), ("drop", "dropped"), ("forget", "forgot"), ("find", "found"), ("thank", "thanked")),
             *(("want", "wanted"), ("buy", "bought"), ("give", "gave"), ("share", "shared"), ("laugh", "laughed")),
-            *(("show", "showed"), ("fix", "fixed"), ("smile", "smiled"), ("paint", "painted"), ("hug", "hugged")),
-            *(("make", "made"), ("hide", "hid"), ("bury", "buried"), ("take", "took"), ("look", "looked")),
-            *(("watch", "watched"), ("cheer", "cheered"), ("cry", "cried"), ("like", "liked"), ("help", "helped")),
+            *(("show", "showed"), ("fix", "fixed"), ("smile", "smiled"), ("miss", "missed")),
+            *(("make", "made"), ("hide", "hid"), ("bury", "buried"), ("take", "took"), ("come", "came")),
+            *(("watch", "watched"), ("cheer", "cheered"), ("like", "liked"), ("help", "helped")),
             *(("hear", "heard"), ("fall", "fell"), ("break", "broke"), ("crack", "cracked"), ("bend", "bent")),
             *(("snap", "snapped"), ("try", "tried"), ("love", "loved"), ("wash", "washed"), ("wish", "wished")),
             *(("pick", "picked"), ("sweep", "swept"), ("feed", "fed"), ("steal", "stole"), ("grab", "grabbed")),
