@@ -44,12 +44,13 @@ def main(argv: list[str]) -> None:
     files.write_json(arguments.output, score)
     shown = "none" if score["gen_ppl"] is None else f"{score['gen_ppl']:.1f}"
     commands.log.info(
-        "%s, n = %d: GenPPL %s, auto-BLEU %s, %d empty transcripts",
+        "%s, n = %d: GenPPL %s, auto-BLEU %s, %d empty transcripts, %d loops",
         arguments.model_name,
         score["n"],
         shown,
         score["auto_bleu"],
         score["empty_transcripts"],
+        score["looped_transcripts"],
     )
 
 

@@ -36,11 +36,12 @@ from slamflow.generation.auto_bleu import auto_bleu
 from slamflow.generation.gen_ppl import TextJudge
 from slamflow.generation.prompts import choose_waves, encode_prompts, shuffled
 from slamflow.generation.sampling import continue_units, draw
-from slamflow.generation.scores import read_continuations, summarise
+from slamflow.generation.scores import is_loop, read_continuations, summarise
 from slamflow.settings.generation import ContinueSpeech, Sampling, ScoreContinuations
 from slamflow.settings.units import Encoder
 from slamflow.sharding import stable_hash
 from slamflow.speech.shards import SCHEMA as SPEECH_SCHEMA
+from slamflow.stories.grammar import write_stories
 from slamflow.units.codebook import Codebook, Quantizer
 from slamflow.units.encoders import load_encoder
 from slamflow.units.sequences import deduplicate
@@ -361,8 +362,8 @@ def test_a_text_begins_behind_the_document_separator_or_bos(tmp_path: Path) -> N
         TextJudge(write_text_model(tmp_path / "c"))
 
 
-def item(nll: float | None, repeated: float | None) -> dict[str, Any]:
-    return {"nll": nll, "auto_bleu": repeated, "tokens": None if nll is None else 5}
+def item(nll: float | None, repeated: float | None, loop: bool = False) -> dict[str, Any]:
+    return {"nll": nll, "auto_bleu": repeated, "tokens": None if nll is None else 5, "loop": loop}
 
 
 def test_empty_transcripts_are_counted_and_left_out() -> None:
@@ -372,6 +373,25 @@ def test_empty_transcripts_are_counted_and_left_out() -> None:
     assert score["auto_bleu"] == pytest.approx(0.1)
     low, high = score["gen_ppl_ci95"]
     assert math.exp(1.0) - 1e-9 <= low < score["gen_ppl"] < high <= math.exp(3.0) + 1e-9
+
+
+def test_loops_are_counted_and_leave_only_gen_ppl() -> None:
+    score = summarise([item(4.0, 0.1), item(1.0, 0.9, loop=True), item(5.0, 0.2)], ScoreContinuations())
+    assert (score["n"], score["empty_transcripts"], score["looped_transcripts"], score["tokens"]) == (3, 0, 1, 10)
+    assert score["gen_ppl"] == pytest.approx(math.exp(4.5))
+    assert score["gen_ppl_with_loops"] == pytest.approx(math.exp(10 / 3))
+    assert score["auto_bleu"] == pytest.approx(0.4)
+    alone = summarise([item(4.0, 0.1), item(1.0, 0.9, loop=True)], ScoreContinuations())
+    assert (alone["gen_ppl"], alone["auto_bleu"]) == (None, pytest.approx(0.5))
+    json.dumps(alone, allow_nan=False)
+
+
+def test_what_is_a_loop() -> None:
+    for story in write_stories(0, "test", 100):
+        assert not is_loop(str(story["text"]))
+        assert not is_loop(f"{story['text']} {story['ending']}")  # said twice is repeated, and auto-BLEU's matter
+    assert not is_loop("")
+    assert is_loop("The cat sat. " + "And then I had one. " * 20)
 
 
 @pytest.mark.parametrize("items", [[item(None, None)] * 3, [item(1.0, 0.0), item(None, None)]])

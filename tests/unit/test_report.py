@@ -132,6 +132,8 @@ SUMMARY = {
             "auto_bleu": None if ppl is None else 0.0625,
             "auto_bleu_ci95": None if ppl is None else [0.05, 0.07],
             "empty_transcripts": 100 if ppl is None else 3,
+            "gen_ppl_with_loops": ppl,
+            "looped_transcripts": 0 if ppl is None else 2,
         }
         for model, ppl in (("truth", 21.25), ("cold", 33.75), ("tuned", 29.5), ("shuffled", None))
     ],

@@ -28,7 +28,10 @@ PACKAGES = ("torch", "transformers", "datasets", "deepspeed", "numpy", "pyarrow"
 STRONGEST_BASELINE = "5gram"
 STORY_KINDS = ("sstorycloze", "tstorycloze")
 VOCODER_KEYS = tuple(f"{rate}_{what}" for rate in ("wer", "per") for what in ("original", "resynthesis", "gap_ci95"))
-GENERATION_KEYS = ("n", "tokens", "gen_ppl", "gen_ppl_ci95", "auto_bleu", "auto_bleu_ci95", "empty_transcripts")
+GENERATION_KEYS = (
+    *("n", "tokens", "gen_ppl", "gen_ppl_ci95", "gen_ppl_with_loops", "auto_bleu", "auto_bleu_ci95"),
+    *("empty_transcripts", "looped_transcripts"),
+)
 MEBIBYTE = 2**20
 AFTERWARDS = ("summarize", "render_report")
 """Rules whose costs can only be those of an earlier run."""

@@ -106,10 +106,11 @@ def generation(records: list[dict[str, Any]]) -> str:
             "-" if record["auto_bleu"] is None else points(record["auto_bleu"]),
             bounds(record["auto_bleu_ci95"], 100),
             str(record["empty_transcripts"]),
+            str(record["looped_transcripts"]),
         ]
         for record in records
     ]
-    head = ["model", "n", "GenPPL", "95 % interval", "auto-BLEU-2 %", "95 % interval", "empty transcripts"]
+    head = ["model", "n", "GenPPL", "95 % interval", "auto-BLEU-2 %", "95 % interval", "empty", "loops"]
     return table("Continuations", head, rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from slamflow.recognition.error_rates import words
 from slamflow.recognition.whisper import WhisperRecognizer
 from slamflow.settings.generation import ScoreContinuations
 
+LOOP_RATIO = 2.4
+"""A transcript that zlib makes so many times shorter is a loop: Whisper's own sign that it failed to decode (Radford et
+al. 2022, arXiv:2212.04356, section 4.5)."""
 PACKAGES = ("ctranslate2", "faster-whisper", "nltk", "torch", "transformers")
 
 
@@ -39,10 +43,16 @@ def read_continuations(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def is_loop(transcript: str) -> bool:
+    """Whether Whisper said the same words over and over, as it does of speech that it does not understand."""
+    data = transcript.encode()
+    return len(data) > LOOP_RATIO * len(zlib.compress(data))
+
+
 def judge(rows: list[dict[str, Any]], whisper: WhisperRecognizer, text_model: TextJudge) -> list[dict[str, Any]]:
     """Transcribe continuations, prompts included, and judge the transcripts.
 
-    Gives for each: id, text (the true story), transcript, units (of the continuation), and for a transcript with
+    Gives for each: id, text (the true story), transcript, units (of the continuation), loop, and for a transcript with
     words auto_bleu, nll (mean per token, in nats) and tokens; null for an empty one.
     """
     waves = [decode(row["audio"]) for row in rows]
@@ -53,6 +63,7 @@ def judge(rows: list[dict[str, Any]], whisper: WhisperRecognizer, text_model: Te
             "text": row["text"],
             "transcript": transcript,
             "units": len(row["continuation"]),
+            "loop": is_loop(transcript),
             "auto_bleu": None,
             "nll": None,
             "tokens": None,
@@ -67,31 +78,41 @@ def judge(rows: list[dict[str, Any]], whisper: WhisperRecognizer, text_model: Te
     return items
 
 
+def with_ones(values: list[float]) -> np.ndarray:
+    """Values beside ones, float64 [n, 2]: their sums over a resample give its mean."""
+    return np.stack([np.array(values), np.ones(len(values))], axis=1)
+
+
 def summarise(items: list[dict[str, Any]], settings: ScoreContinuations) -> dict[str, Any]:
     """GenPPL and auto-BLEU with bootstrap intervals over the items.
 
     GenPPL is exp of the mean over transcripts of the mean negative log-likelihood per token (Lakhotia et al. 2021,
     arXiv:2102.01192; the mean is taken as SlamKit takes it). Both are over transcripts with words; those without are
-    counted in empty_transcripts, and a model is not rewarded for silence. Null where there are fewer than two.
+    counted in empty_transcripts, and a model is not rewarded for silence. Nor for what the recogniser makes of noise:
+    loops, which no text model finds surprising, are counted in looped_transcripts and not in GenPPL;
+    gen_ppl_with_loops has them, as SlamKit does. Null where there are fewer than two.
     """
     spoken = [item for item in items if item["nll"] is not None]
+    understood = [item for item in spoken if not item["loop"]]
     result: dict[str, Any] = {
         "n": len(items),
         "empty_transcripts": len(items) - len(spoken),
-        "tokens": sum(item["tokens"] for item in spoken),
+        "looped_transcripts": len(spoken) - len(understood),
+        "tokens": sum(item["tokens"] for item in understood),
         "gen_ppl": None,
         "gen_ppl_ci95": None,
+        "gen_ppl_with_loops": None,
         "auto_bleu": None,
         "auto_bleu_ci95": None,
     }
-    if len(spoken) < 2:
-        return result
-    nll = np.array([item["nll"] for item in spoken])
-    repeated = np.array([item["auto_bleu"] for item in spoken])
-    one = np.ones_like(nll)
     seeds = {"resamples": settings.resamples, "seed": settings.seed}
-    result["gen_ppl"] = float(np.exp(nll.mean()))
-    result["gen_ppl_ci95"] = interval(np.stack([nll, one], 1), lambda sums: np.exp(sums[:, 0] / sums[:, 1]), **seeds)
-    result["auto_bleu"] = float(repeated.mean())
-    result["auto_bleu_ci95"] = interval(np.stack([repeated, one], 1), lambda sums: sums[:, 0] / sums[:, 1], **seeds)
+    if len(understood) >= 2:
+        nll = with_ones([item["nll"] for item in understood])
+        result["gen_ppl"] = float(np.exp(nll[:, 0].mean()))
+        result["gen_ppl_ci95"] = interval(nll, lambda sums: np.exp(sums[:, 0] / sums[:, 1]), **seeds)
+    if len(spoken) >= 2:
+        repeated = with_ones([item["auto_bleu"] for item in spoken])
+        result["gen_ppl_with_loops"] = float(np.exp(np.mean([item["nll"] for item in spoken])))
+        result["auto_bleu"] = float(repeated[:, 0].mean())
+        result["auto_bleu_ci95"] = interval(repeated, lambda sums: sums[:, 0] / sums[:, 1], **seeds)
     return result
