@@ -3,8 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := workflow_scripts tests
+# Two processes, and the tests of one file in one of them: they share what they prepare.
+PYTEST := pytest --numprocesses 2 --dist loadfile
 
-.PHONY: pocket why test rehearsal check lock clean
+.PHONY: pocket why test test-fast rehearsal check lock clean
 
 pocket: .venv/ready ## run the default recipe and show its table of results
 	snakemake --cores all
@@ -15,11 +17,14 @@ why: .venv/ready ## say which jobs of the default recipe would run, why, and wha
 	python workflow_scripts/why.py
 
 test: .venv/ready-dev check ## run all tests
-	pytest
+	$(PYTEST)
+
+test-fast: .venv/ready-dev check ## run the tests that take seconds: for each change
+	$(PYTEST) -m "not slow"
 
 rehearsal: .venv/ready-dev ## run all recipes in tiny sizes against a stand-in of the internet, slam killed on the way
 	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in
-	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in/killed recipes/slam.yaml --kill stream_audio extract_units pretrain
+	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in/killed recipes/slam.yaml --kill stream_audio extract_units train
 
 check: .venv/ready-dev ## formatting, lint, types
 	ruff format --check $(SOURCES)

@@ -3,7 +3,7 @@
 #   snakemake --cores all                                        the pocket recipe (config.yaml)
 #   snakemake --cores all --configfile recipes/<recipe>.yaml     another recipe
 #   snakemake --cores all <results>/scores/...json               one target alone
-#   snakemake --cores 1 plan --configfile recipes/<recipe>.yaml  what a recipe would take; runs nothing
+#   snakemake --cores 1 estimate --configfile recipes/<recipe>.yaml  what a recipe would take; runs nothing
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -20,26 +20,29 @@ include: "rules/stories.smk"
 include: "rules/audio.smk"
 include: "rules/units.smk"
 include: "rules/packing.smk"
-include: "rules/planning.smk"
+include: "rules/calibration.smk"
 include: "rules/training.smk"
+include: "rules/preference.smk"
 include: "rules/evaluation.smk"
 include: "rules/vocoder.smk"
 include: "rules/generation.smk"
 include: "rules/report.smk"
+include: "rules/estimate.smk"
 
 
 rule all:
     """The whole recipe, up to its table of results. What is deleted on the way is made again."""
     default_target: True
     input:
-        PLAN.units.all(),
-        PLAN.packing.all(),
-        PLAN.training.all(),
-        PLAN.evaluation.scores(".json"),
-        PLAN.vocoder.scores(),
-        PLAN.generation.continuations(),
-        PLAN.generation.scores(),
-        PLAN.units.voice_distances(),
+        JOBS.units.all(),
+        JOBS.packing.all(),
+        JOBS.training.all(),
+        JOBS.training.packages(),
+        JOBS.evaluation.scores(".json"),
+        JOBS.vocoder.scores(),
+        JOBS.generation.continuations(),
+        JOBS.generation.scores(),
+        JOBS.units.voice_distances(),
         f"<results>/summary/{RECIPE.recipe}.json",
         f"<results>/report/{RECIPE.recipe}.html",
 
@@ -47,41 +50,42 @@ rule all:
 rule units:
     """All speech as units."""
     input:
-        PLAN.units.all(),
+        JOBS.units.all(),
 
 
 rule rows:
     """All token rows."""
     input:
-        PLAN.packing.all(),
+        JOBS.packing.all(),
 
 
 rule calibrations:
-    """How fast this device trains each model. Models that train for so many hours ask for it by themselves."""
+    """How fast this device trains each model. Models with a fixed time budget ask for it by themselves."""
     input:
-        PLAN.training.all_machine_plans(),
+        JOBS.training.calibrations(),
 
 
 rule models:
     """All trained models."""
     input:
-        PLAN.training.all(),
+        JOBS.training.all(),
+        JOBS.training.packages(),
 
 
 rule scores:
     """All scores."""
     input:
-        PLAN.evaluation.scores(".json"),
+        JOBS.evaluation.scores(".json"),
 
 
 rule vocoders:
-    """All vocoders, judged."""
+    """All vocoders, evaluated."""
     input:
-        PLAN.vocoder.scores(),
+        JOBS.vocoder.scores(),
 
 
 rule continuations:
-    """All continuations, judged."""
+    """All continuations, scored."""
     input:
-        PLAN.generation.continuations(),
-        PLAN.generation.scores(),
+        JOBS.generation.continuations(),
+        JOBS.generation.scores(),

@@ -1,4 +1,4 @@
-"""Show that a budget of time is kept on a CPU: plain, killed once, and with a second load from half-way on.
+"""Show that a fixed time budget is kept on a CPU: plain, killed once, and with a second load from half-way on.
 
     python benchmarks/budget.py                        4, 8 and 12 minutes, each three times: an hour and a quarter
     python benchmarks/budget.py --seconds 30 --cases plain killed
@@ -30,13 +30,13 @@ SCRIPTS = ROOT / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from slamflow import files  # noqa: E402
-from slamflow.evaluation.table import table  # noqa: E402
-from slamflow.plan.loading import load_recipe  # noqa: E402
-from slamflow.settings.training import Model  # noqa: E402
+from slamflow.lm.calibration import random_rows  # noqa: E402
+from slamflow.lm.job_settings import TrainModel  # noqa: E402
+from slamflow.recipe.loading import load_recipe  # noqa: E402
+from slamflow.report.table import table  # noqa: E402
 from slamflow.strict_yaml import load_yaml  # noqa: E402
-from slamflow.training.calibration import random_rows  # noqa: E402
 
-VOCABULARY, CONTEXT, STORY_TOKENS = 202, 832, 192
+UNITS, CONTEXT, STORY_UNITS = 200, 832, 192
 CASES = ("plain", "killed", "loaded")
 BURN = "import torch; torch.set_num_threads(1); a = torch.rand(512, 512)\nwhile True: a = (a @ a).softmax(0)"
 WITHIN = 0.05
@@ -49,10 +49,11 @@ class Trainer:
         self.state, self.model, self.log = folder / "state", folder / "model", folder / "log"
         recipe = load_recipe(load_yaml(ROOT / "config.yaml"), [str(ROOT / "config.yaml")])
         values = {**recipe.models["cold"].model_dump(), "tokens": None, "hours": seconds / 3600}
-        self.settings = Model.model_validate(values)
+        job = TrainModel.model_validate({"recipe": "budget", "name": "cold", "model": values})
+        self.settings = job.model
         self.command = [
-            *(sys.executable, str(SCRIPTS / "pretrain.py"), "--settings", self.settings.model_dump_json()),
-            *("--vocabulary", str(VOCABULARY), "--train", str(rows), "--threads", str(threads)),
+            *(sys.executable, str(SCRIPTS / "train.py"), "--settings", job.model_dump_json()),
+            *("--train", str(rows), "--threads", str(threads)),
             *(("--validation", f"held/out={validation}") if validation else ()),
             *("--state", str(self.state), "--output", str(self.model)),
         ]
@@ -76,7 +77,7 @@ class Trainer:
 
 @contextlib.contextmanager
 def load(processes: int) -> Iterator[None]:
-    """Keep so many cores busy."""
+    """Keep some cores busy."""
     burning = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(processes)]
     try:
         yield
@@ -143,7 +144,7 @@ def show(results: list[dict[str, Any]]) -> str:
         ]
         for one in results
     ]
-    return table(f"Budgets of time, {results[0]['device']}", head, rows)
+    return table(f"Fixed time budgets, {results[0]['device']}", head, rows)
 
 
 def main() -> None:
@@ -159,7 +160,7 @@ def main() -> None:
         folder = Path(temporary)
         rows, validation = options.rows / "train", options.rows / "validation.stories.validation"
         if not (rows / "manifest.json").is_file():
-            rows = random_rows(folder / "random", CONTEXT, VOCABULARY, STORY_TOKENS).folder
+            rows = random_rows(folder / "random", CONTEXT, UNITS, STORY_UNITS)
             validation = rows
         for number, (seconds, case) in enumerate(itertools.product(options.seconds, options.cases)):
             place = folder / str(number)

@@ -5,7 +5,7 @@ Run in an environment of its own with fairseq-fixed 0.12.3.1 (docs/textless.md s
     python benchmarks/save_fairseq_hubert.py tests/unit/fairseq_hubert
 
 Of each variant it writes NAME.pt, as fairseq's trainer saves it, and NAME.npz: the sound, and the states that
-fairseq's extract_features gives for each output layer, for the normalised sound where the task says so.
+fairseq's extract_features gives for each output layer, for the normalized sound where the task says so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SMALL = {
     "encoder_layerdrop": 0.0,
 }
 VARIANTS = {
-    # HuBERT base: 50 a second, a group norm over time, norms behind the layers, no normalisation
+    # HuBERT base: 50 a second, a group norm over time, norms behind the layers, no normalization
     "base": {
         "model": {"conv_feature_layers": "[(12,10,5)] + [(12,3,2)] * 4 + [(12,2,2)] * 2"},
         "format": "zip",
@@ -45,7 +45,7 @@ VARIANTS = {
         "model": {"conv_feature_layers": "[(12,10,5)] + [(12,3,2)] * 4 + [(12,2,2)] * 3", "label_rate": 25.0},
         "format": "legacy, omegaconf",
     },
-    # HuBERT large: a layer norm behind each convolution, norms before the layers, normalised waveforms
+    # HuBERT large: a layer norm behind each convolution, norms before the layers, normalized waveforms
     "large": {
         "model": {
             "extractor_mode": "layer_norm",

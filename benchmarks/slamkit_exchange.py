@@ -24,9 +24,11 @@ from transformers.utils import logging
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
-from slamflow.evaluation.likelihood import load_model, mean_nll
-from slamflow.training.export import export_model
-from slamflow.training.slamkit_model import export_slamkit, import_slamkit
+from slamflow.adapters.slamkit import convert, export_slamkit
+from slamflow.lm.model import export_model
+from slamflow.scorers import mean_nll
+from slamflow.scorers.language_model import LanguageModelScorer, load_model
+from slamflow.vocabulary import Vocabulary
 
 VOCABULARY = 502
 ARCHITECTURES = {
@@ -112,8 +114,9 @@ def exchange(kind: str, python: str, slamkit: Path, work: Path) -> dict[str, obj
     subprocess.run([python, "-c", THEIRS, str(slamkit.resolve()), str(work)], check=True, cwd=work, env=offline)
     result = json.loads((work / "result.json").read_text())
 
-    expected = mean_nll(load_model(work / "ours"), sequences)
-    import_slamkit(work / "made", work / "imported")
+    vocabulary = Vocabulary.of_size(VOCABULARY)
+    expected = mean_nll(LanguageModelScorer(load_model(work / "ours"), vocabulary), sequences)
+    convert(work / "made", work / "imported")
     imported = load_model(work / "imported")
     tokens = torch.tensor([[1, *[int(unit) + 2 for unit in sequences[0]], 1]])
     with torch.inference_mode():
@@ -126,7 +129,7 @@ def exchange(kind: str, python: str, slamkit: Path, work: Path) -> dict[str, obj
         "nll_mean": round(float(expected.mean()), 4),
         "nll_of_our_export_largest_difference": float(np.abs(-np.array(result["nll"]) - expected).max()),
         "nll_of_their_model_largest_difference": float(
-            np.abs(np.array(result["theirs"]) - mean_nll(imported, sequences)).max()
+            np.abs(np.array(result["theirs"]) - mean_nll(LanguageModelScorer(imported, vocabulary), sequences)).max()
         ),
         "logits_of_their_model_largest_difference": float(np.abs(theirs - logits).max()),
         "logits_standard_deviation": round(float(theirs.std()), 4),

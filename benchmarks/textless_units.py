@@ -29,13 +29,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
 from tests.unit import test_hifigan
 
-from slamflow.assets import convert_hubert, convert_vocoder
-from slamflow.settings.units import Encoder
-from slamflow.textless import PYTHON_VARIABLE
-from slamflow.units.codebook import Codebook, Quantizer
-from slamflow.units.encoders import load_encoder
-from slamflow.units.sequences import deduplicate
-from slamflow.vocoder.synthesis import load_vocoder
+from slamflow.assets import convert_hubert
+from slamflow.textless.process import PYTHON_VARIABLE
+from slamflow.tokenizers import TOKENIZERS
+from slamflow.tokenizers.codebook import Codebook, Quantizer
+from slamflow.tokenizers.sequences import deduplicate
+from slamflow.tokenizers.tokenizer import load_frames
+from slamflow.vocoders.convert_hifigan import convert_files
+from slamflow.vocoders.vocoder import load_vocoder
 
 ROOT = Path(__file__).parents[1]
 VARIANTS = {"base": 50.0, "base_25hz": 25.0, "large": 50.0}
@@ -86,8 +87,8 @@ def compare(name: str, work: Path, sounds: dict[str, np.ndarray]) -> dict[str, A
     convert_hubert.convert(work / "source", work / "converted")
     device = torch.device("cpu")
     common = {"model": "a folder", "layer": LAYER, "frame_rate_hz": VARIANTS[name], "window_seconds": 100.0}
-    ours = load_encoder(Encoder.model_validate({"kind": "hubert", **common}), work / "converted", device)
-    theirs = load_encoder(Encoder.model_validate({"kind": "textless", **common}), work / "source", device)
+    ours = load_frames(TOKENIZERS.validate({"kind": "hubert", **common}), work / "converted", device)
+    theirs = load_frames(TOKENIZERS.validate({"kind": "textless", **common}), work / "source", device)
     states = {key: ours.encode([wave])[0] for key, wave in sounds.items()}
     original = {key: theirs.encode([wave])[0] for key, wave in sounds.items()}
     frames = torch.cat(list(original.values())).numpy()
@@ -126,7 +127,7 @@ def compare(name: str, work: Path, sounds: dict[str, np.ndarray]) -> dict[str, A
     largest = max(float((states[key] - original[key]).abs().max()) for key in sounds)
     speech = {}
     for engine in ("slamflow", "textless"):
-        convert_vocoder.convert(vocoder, work / engine, engine)
+        convert_files(vocoder, work / engine, engine)
         speech[engine] = load_vocoder(work / engine)(test_hifigan.SENTENCE)
     published = np.load(work / "speech.npy")
     return {

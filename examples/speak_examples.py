@@ -19,8 +19,8 @@ sys.path.insert(0, str(HERE.parent / "workflow_scripts"))
 
 from slamflow import commands  # noqa: E402
 from slamflow.files import atomic_path, write_text  # noqa: E402
-from slamflow.speech.hibari import SAMPLE_RATE_HZ  # noqa: E402
-from slamflow.speech.kokoro import Kokoro  # noqa: E402
+from slamflow.tts.kokoro_speaker import Kokoro  # noqa: E402
+from slamflow.tts.utterances import SAMPLE_RATE_HZ  # noqa: E402
 
 FRAME = SAMPLE_RATE_HZ // 100
 MARGIN_FRAMES = 12

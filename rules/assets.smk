@@ -22,10 +22,10 @@ rule fetch_asset:
     resources:
         mem_mb=1000,
     params:
-        command=PLAN.command("fetch_asset"),
-        # What the file must be decides; another mirror for it is no reason to fetch it again.
-        content=PLAN.assets.content,
-        settings=lambda wildcards, output: PLAN.assets.fetch_asset(wildcards),
+        command=JOBS.command("fetch_asset"),
+        # What the file must be decides; another mirror for it does not trigger a rerun.
+        content=JOBS.assets.content,
+        settings=untracked(JOBS.assets.fetch_asset),
     shell:
         r"""
         {params.command} \
@@ -39,7 +39,7 @@ rule fetch_asset:
 rule convert_asset:
     """Convert a downloaded model into a transformers folder."""
     input:
-        PLAN.assets.files,
+        JOBS.assets.files,
     output:
         config="<resources>/models/{asset}/config.json",
         weights="<resources>/models/{asset}/model.safetensors",
@@ -50,7 +50,7 @@ rule convert_asset:
     benchmark:
         "<benchmarks>/convert_asset/{asset}.tsv"
     wildcard_constraints:
-        asset=one_of(PLAN.assets.models()),
+        asset=one_of(JOBS.assets.models()),
     # What most other jobs wait for.
     priority: 3
     conda:
@@ -58,9 +58,9 @@ rule convert_asset:
     resources:
         mem_mb=4000,
     params:
-        command=PLAN.command("convert_asset"),
-        code=PLAN.code("convert_asset"),
-        convert=lambda wildcards: ASSETS[wildcards.asset].convert,
+        command=JOBS.command("convert_asset"),
+        code=JOBS.code("convert_asset", JOBS.assets.converter),
+        convert=JOBS.assets.convert,
         source=lambda wildcards, input: Path(input[0]).parent,
         target=subpath(output.config, parent=True),
     shell:
@@ -76,7 +76,7 @@ rule convert_asset:
 rule convert_encoder:
     """Convert a downloaded speech encoder into a transformers folder."""
     input:
-        PLAN.assets.files,
+        JOBS.assets.files,
     output:
         config="<resources>/models/{asset}/config.json",
         weights="<resources>/models/{asset}/model.safetensors",
@@ -86,7 +86,7 @@ rule convert_encoder:
     benchmark:
         "<benchmarks>/convert_encoder/{asset}.tsv"
     wildcard_constraints:
-        asset=one_of(PLAN.assets.encoders()),
+        asset=one_of(JOBS.assets.encoders()),
     # What most other jobs wait for.
     priority: 3
     conda:
@@ -94,9 +94,9 @@ rule convert_encoder:
     resources:
         mem_mb=8000,
     params:
-        command=PLAN.command("convert_encoder"),
-        code=PLAN.code("convert_encoder"),
-        convert=lambda wildcards: ASSETS[wildcards.asset].convert,
+        command=JOBS.command("convert_encoder"),
+        code=JOBS.code("convert_encoder", JOBS.assets.converter),
+        convert=JOBS.assets.convert,
         source=lambda wildcards, input: Path(input[0]).parent,
         target=subpath(output.config, parent=True),
     shell:

@@ -3,21 +3,21 @@
 # in:  a folder (LibriSpeech's layout or any other), archives, or a dataset of the hub
 # out: <results>/audio/{corpus}/{split}/{shard}.parquet              their recordings, as the files' own bytes
 #      <results>/audio/{corpus}/{split}/{shard}.quarantine.jsonl     what could not be used, and why
-#      <results>/streams/{encoder}/{corpus}/{split}/{shard}.parquet  the same where it can be had again, until encoded
+#      <results>/streams/{encoder}/{corpus}/{split}/{shard}.parquet  the same if it can be fetched again, until encoded
 #      <results>/text/{corpus}/{split}/{shard}.jsonl                 for pairs, which recordings belong together
-#      <resources>/revisions/{dataset}.json                          the commit of a dataset without a fixed one
+#      <resources>/revisions/{repository}.json                       the commit of a dataset without a fixed one
 
 
 rule pin_revision:
     """Keep the newest commit of a dataset of the hub, so that all jobs take the same."""
     output:
-        "<resources>/revisions/{dataset}.json",
+        "<resources>/revisions/{repository}.json",
     log:
-        "<logs>/pin_revision/{dataset}.log",
+        "<logs>/pin_revision/{repository}.log",
     benchmark:
-        "<benchmarks>/pin_revision/{dataset}.tsv"
+        "<benchmarks>/pin_revision/{repository}.tsv"
     wildcard_constraints:
-        dataset=one_of(PLAN.audio.unpinned()),
+        repository=one_of(JOBS.audio.unpinned()),
     retries: 2
     localrule: True
     conda:
@@ -25,8 +25,8 @@ rule pin_revision:
     resources:
         mem_mb=1000,
     params:
-        command=PLAN.command("pin_revision"),
-        repo=lambda wildcards: PLAN.audio.unpinned()[wildcards.dataset],
+        command=JOBS.command("pin_revision"),
+        repo=JOBS.audio.repo,
     shell:
         r"""
         {params.command} \
@@ -39,8 +39,8 @@ rule pin_revision:
 rule collect_audio:
     """Collect the recordings of one shard."""
     input:
-        archives=PLAN.audio.archives,
-        commit=lambda wildcards: ancient(PLAN.audio.commit(wildcards)),
+        archives=JOBS.audio.archives,
+        commit=lambda wildcards: ancient(JOBS.audio.commit(wildcards)),
     output:
         audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
         manifest="<results>/audio/{corpus}/{split}/{shard}.json",
@@ -50,21 +50,21 @@ rule collect_audio:
     benchmark:
         "<benchmarks>/collect_audio/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of_parts(PLAN.audio.kept()),
-    priority: PLAN.priority
+        corpus=one_of_splits(JOBS.audio.kept()),
+    priority: JOBS.priority
     retries: 1
     conda:
         "../envs/speech.yaml"
     resources:
         mem_mb=2000,
     params:
-        command=PLAN.command("collect_audio"),
-        code=PLAN.code("collect_audio"),
-        settings=PLAN.audio.collect_audio,
+        command=JOBS.command("collect_audio"),
+        code=JOBS.code("collect_audio", JOBS.audio.kinds),
+        settings=JOBS.audio.collect_audio,
         # Which files, so that new ones concern their own shards only.
-        recordings=PLAN.audio.items,
-        # Where they lie is no reason to collect them again.
-        source=PLAN.audio.source,
+        recordings=JOBS.audio.items,
+        # Where they lie does not trigger a rerun.
+        source=JOBS.audio.source,
         commit=lambda wildcards, input: (
             f"--commit {input.commit}" if input.commit else ""
         ),
@@ -79,13 +79,13 @@ rule collect_audio:
         """
 
 
-# What can be had again is dropped once it is encoded: the next shard needs the space. Each encoder fetches for itself,
-# so that another one is no reason to encode again.
+# What can be fetched again is dropped once it is encoded: the next shard needs the space. Each encoder fetches for
+# itself, so that another encoder does not trigger a rerun.
 use rule collect_audio as stream_audio with:
     input:
-        archives=PLAN.audio.archives,
-        commit=lambda wildcards: ancient(PLAN.audio.commit(wildcards)),
-        before=lambda wildcards: ancient(PLAN.audio.shard_before(wildcards)),
+        archives=JOBS.audio.archives,
+        commit=lambda wildcards: ancient(JOBS.audio.commit(wildcards)),
+        before=lambda wildcards: ancient(JOBS.audio.shard_before(wildcards)),
     output:
         audio=temp("<results>/streams/{encoder}/{corpus}/{split}/{shard}.parquet"),
         manifest="<results>/streams/{encoder}/{corpus}/{split}/{shard}.json",
@@ -95,13 +95,13 @@ use rule collect_audio as stream_audio with:
     benchmark:
         "<benchmarks>/stream_audio/{encoder}/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of_parts(PLAN.audio.streamed()),
+        corpus=one_of_splits(JOBS.audio.streamed()),
 
 
 rule collect_pairs:
     """Collect one shard of pairs that were published as speech."""
     input:
-        commit=lambda wildcards: ancient(PLAN.audio.commit(wildcards)),
+        commit=lambda wildcards: ancient(JOBS.audio.commit(wildcards)),
     output:
         audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
         text="<results>/text/{corpus}/{split}/{shard}.jsonl",
@@ -112,18 +112,18 @@ rule collect_pairs:
     benchmark:
         "<benchmarks>/collect_pairs/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of(PLAN.audio.pair_corpora()),
+        corpus=one_of(JOBS.audio.corpora("collect_pairs")),
     retries: 1
     conda:
         "../envs/speech.yaml"
     resources:
         mem_mb=2000,
     params:
-        command=PLAN.command("collect_pairs"),
-        code=PLAN.code("collect_pairs"),
-        settings=PLAN.audio.collect_pairs,
-        recordings=PLAN.audio.pair_items,
-        source=PLAN.audio.pair_source,
+        command=JOBS.command("collect_pairs"),
+        code=JOBS.code("collect_pairs", JOBS.audio.kinds),
+        settings=JOBS.audio.collect_pairs,
+        recordings=JOBS.audio.items,
+        source=JOBS.audio.source,
         commit=lambda wildcards, input: (
             f"--commit {input.commit}" if input.commit else ""
         ),

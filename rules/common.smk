@@ -1,4 +1,5 @@
-# The configuration, checked, and what all rules share. What PLAN.units answers is in slamflow/plan/units.py, and so on.
+# The configuration, checked, and what all rules share. What JOBS.units answers is in slamflow/jobs/units.py, and so on.
+import shlex
 import sys
 from pathlib import Path
 
@@ -6,17 +7,17 @@ SCRIPTS = Path(workflow.basedir, "workflow_scripts")
 sys.path.insert(0, str(SCRIPTS))
 
 from slamflow.errors import InputError
-from slamflow.plan.loading import load_assets, load_recipe
-from slamflow.plan.patterns import one_of, one_of_parts, shell_patterns
-from slamflow.plan.plan import Plan
-from slamflow.rehearsal import rehearsed
+from slamflow.jobs.patterns import one_of, one_of_splits, shell_patterns
+from slamflow.jobs.workflow import Jobs
+from slamflow.recipe.loading import load_assets, load_recipe
+from slamflow.recipe.rehearsed import rehearsed
 from slamflow.sharding import SHARD_PATTERN
 
 try:
     RECIPE = load_recipe(config, [str(path) for path in workflow.configfiles])
     ASSETS = load_assets(Path(workflow.basedir, "recipes/assets.yaml"), RECIPE.assets)
     RECIPE, ASSETS = rehearsed(RECIPE, ASSETS)
-    PLAN = Plan(RECIPE, ASSETS, SCRIPTS)
+    JOBS = Jobs(RECIPE, ASSETS, SCRIPTS)
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -39,6 +40,11 @@ wildcard_constraints:
     recipe=one_of([RECIPE.recipe]),
     benchmark=one_of(RECIPE.benchmarks),
     preferences=one_of(RECIPE.preferences),
+
+
+def untracked(value):
+    """A params function that does not trigger a rerun: Snakemake takes what asks for `output` for derived."""
+    return lambda wildcards, output: value(wildcards)
 
 
 def folder_flag(name):
@@ -64,23 +70,33 @@ def shard_patterns(name=None):
     return patterns
 
 
-def validation_flags(wildcards, input):
-    """`--validation NAME=FOLDER` for each validation corpus of a model."""
-    folders = dict.fromkeys(Path(file).parent for file in input.validation)
-    return " ".join(
-        f"--validation {folder.name.removeprefix('validation.').replace('.', '/')}={folder}"
-        for folder in folders
-    )
-
-
-def machine_plan(wildcards, output):
-    """What calibrate found for a model, or for the one that a model of preferences comes from. It need not exist."""
-    models = Path(output.config).parent.parent
-    name = PLAN.training.trained_on_rows(wildcards.model)
-    return models.parent.parent / "plans" / models.name / f"{name}.json"
-
-
 def state_folder(wildcards, output):
-    """Where a trainer keeps what it needs to go on: outside its outputs, which Snakemake deletes."""
-    models, model = Path(output.config).parent.parent, wildcards.model
-    return models.parent.parent / "state" / models.name / model
+    """Where the resumable training state is kept: outside the outputs, which Snakemake deletes."""
+    models = Path(output.config).parent.parent
+    return models.parent.parent / "state" / models.name / wildcards.model
+
+
+def calibration(wildcards, output):
+    """What calibrate found for a model, or for the one that an aligned model comes from. It need not exist."""
+    models = Path(output.config).parent.parent
+    name = JOBS.training.calibrated_by(wildcards.model)
+    return models.parent.parent / "calibration" / models.name / f"{name}.json"
+
+
+def files_flag(name):
+    """A params function that gives `--<name> FILE...` for an input, or nothing without files."""
+
+    def flag(wildcards, input):
+        files = input.get(name)
+        return f"--{name} {shlex.join(files)}" if files else ""
+
+    return flag
+
+
+def named_files(key, names):
+    """A params function that gives NAME=FILE for each file of an input, which are in the order of `names`."""
+
+    def pairs(wildcards, input):
+        return [f"{name}={file}" for name, file in zip(names, input[key], strict=True)]
+
+    return pairs

@@ -1,40 +1,42 @@
 # Benchmarks of minimal pairs.
 #
 # in:  <results>/units/..., <results>/models/{recipe}/{model}/
-# out: <results>/evaluation/{encoder}/{benchmark}/{part}.parquet           the pairs, as units
-#      <results>/scores/{recipe}/{model}/{benchmark}.{part}.json           accuracy and interval
-#      <results>/scores/{recipe}/{model}/{benchmark}.{part}.pairs.parquet  each pair's likelihoods
+# out: <results>/evaluation/{encoder}/{benchmark}/{split}.parquet           the pairs, as units
+#      <results>/scores/{recipe}/{model}/{benchmark}.{split}.json           accuracy and interval
+#      <results>/scores/{recipe}/{model}/{benchmark}.{split}.pairs.parquet  each pair's likelihoods
+#
+# Among the models are the recipe's baselines.
 
 
 rule build_benchmark:
-    """Build the pairs of one part (dev or test) of a benchmark."""
+    """Build the pairs of one split (dev or test) of a benchmark."""
     input:
-        stories=PLAN.evaluation.text,
-        units=PLAN.evaluation.units,
+        records=JOBS.evaluation.records,
+        units=JOBS.evaluation.units,
     output:
-        minimal_pairs="<results>/evaluation/{encoder}/{benchmark}/{part}.parquet",
-        manifest="<results>/evaluation/{encoder}/{benchmark}/{part}.json",
+        minimal_pairs="<results>/evaluation/{encoder}/{benchmark}/{split}.parquet",
+        manifest="<results>/evaluation/{encoder}/{benchmark}/{split}.json",
     log:
-        "<logs>/build_benchmark/{encoder}/{benchmark}/{part}.log",
+        "<logs>/build_benchmark/{encoder}/{benchmark}/{split}.log",
     benchmark:
-        "<benchmarks>/build_benchmark/{encoder}/{benchmark}/{part}.tsv"
+        "<benchmarks>/build_benchmark/{encoder}/{benchmark}/{split}.tsv"
     wildcard_constraints:
-        part="dev|test",
+        split="dev|test",
     conda:
         "../envs/torch.yaml"
     resources:
         mem_mb=2000,
     params:
-        command=PLAN.command("build_benchmark"),
-        code=PLAN.code("build_benchmark"),
-        settings=PLAN.evaluation.build_benchmark,
-        stories=shard_patterns("stories"),
+        command=JOBS.command("build_benchmark"),
+        code=JOBS.code("build_benchmark", JOBS.evaluation.kinds),
+        settings=JOBS.evaluation.build_benchmark,
+        records=shard_patterns("records"),
         units=shard_patterns("units"),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
-            --stories {params.stories} \
+            --records {params.records} \
             --units {params.units} \
             --output {output.minimal_pairs:q} \
             --manifest {output.manifest:q} \
@@ -43,45 +45,41 @@ rule build_benchmark:
 
 
 rule score_benchmark:
-    """Score a model on one part of a benchmark."""
+    """Score a model on one split of a benchmark."""
     input:
-        unpack(PLAN.evaluation.items),
-        model=PLAN.evaluation.model,
+        unpack(JOBS.evaluation.items),
+        model=JOBS.evaluation.model,
     output:
         score=report(
-            "<results>/scores/{recipe}/{model}/{benchmark}.{part}.json",
+            "<results>/scores/{recipe}/{model}/{benchmark}.{split}.json",
             caption="report/score.rst",
             category="Scores",
             subcategory="{benchmark}",
-            labels={"model": "{model}", "part": "{part}"},
+            labels={"model": "{model}", "split": "{split}"},
         ),
-        pairs="<results>/scores/{recipe}/{model}/{benchmark}.{part}.pairs.parquet",
+        pairs="<results>/scores/{recipe}/{model}/{benchmark}.{split}.pairs.parquet",
     log:
-        "<logs>/score_benchmark/{recipe}/{model}/{benchmark}.{part}.log",
+        "<logs>/score_benchmark/{recipe}/{model}/{benchmark}.{split}.log",
     benchmark:
-        "<benchmarks>/score_benchmark/{recipe}/{model}/{benchmark}.{part}.tsv"
+        "<benchmarks>/score_benchmark/{recipe}/{model}/{benchmark}.{split}.tsv"
     wildcard_constraints:
         model=one_of(RECIPE.models),
-        part="dev|test",
+        split="dev|test",
     conda:
         "../envs/torch.yaml"
-    threads: PLAN.threads
+    threads: JOBS.threads
     resources:
-        gpu=PLAN.gpus,
+        gpu=JOBS.gpus,
         mem_mb=8000,
     params:
-        command=PLAN.command("score_benchmark"),
-        code=PLAN.code("score_benchmark"),
-        settings=PLAN.evaluation.settings,
-        folder=lambda wildcards, input: Path(input.model[0]).parent,
+        command=JOBS.command("score_benchmark"),
+        code=JOBS.code("score_benchmark"),
+        settings=JOBS.evaluation.score_benchmark,
+        model=folder_flag("model"),
     shell:
         r"""
         {params.command} \
-            --settings {params.settings:q} \
-            --benchmark {wildcards.benchmark} \
-            --part {wildcards.part} \
-            --model-name {wildcards.model} \
-            --model {params.folder:q} \
+            --settings {params.settings:q} {params.model} \
             --items {input.minimal_pairs:q} \
             --manifest {input.manifest:q} \
             --output {output.score:q} \
@@ -91,47 +89,38 @@ rule score_benchmark:
         """
 
 
-rule score_baselines:
-    """Score what needs no model: unigram, 5-gram and length."""
-    input:
-        unpack(PLAN.evaluation.items),
-        train=PLAN.evaluation.baseline_units,
-    output:
-        unigram="<results>/scores/{recipe}/unigram/{benchmark}.{part}.json",
-        unigram_pairs="<results>/scores/{recipe}/unigram/{benchmark}.{part}.pairs.parquet",
-        five_gram="<results>/scores/{recipe}/5gram/{benchmark}.{part}.json",
-        five_gram_pairs="<results>/scores/{recipe}/5gram/{benchmark}.{part}.pairs.parquet",
-        length="<results>/scores/{recipe}/length/{benchmark}.{part}.json",
-        length_pairs="<results>/scores/{recipe}/length/{benchmark}.{part}.pairs.parquet",
-    log:
-        "<logs>/score_baselines/{recipe}/{benchmark}.{part}.log",
-    benchmark:
-        "<benchmarks>/score_baselines/{recipe}/{benchmark}.{part}.tsv"
-    wildcard_constraints:
-        part="dev|test",
-    conda:
-        "../envs/torch.yaml"
-    resources:
-        mem_mb=8000,
-    params:
-        command=PLAN.command("score_baselines"),
-        code=PLAN.code("score_baselines"),
-        settings=PLAN.evaluation.settings,
-        train=shard_patterns("train"),
-    shell:
-        r"""
-        {params.command} \
-            --settings {params.settings:q} \
-            --benchmark {wildcards.benchmark} \
-            --part {wildcards.part} \
-            --train {params.train} \
-            --items {input.minimal_pairs:q} \
-            --manifest {input.manifest:q} \
-            --unigram {output.unigram:q} \
-            --unigram-pairs {output.unigram_pairs:q} \
-            --5gram {output.five_gram:q} \
-            --5gram-pairs {output.five_gram_pairs:q} \
-            --length {output.length:q} \
-            --length-pairs {output.length_pairs:q} \
-            2>&1 | tee {log:q}
-        """
+if RECIPE.evaluation.baselines:
+
+    rule score_baselines:
+        """Score the recipe's baselines on one split of a benchmark."""
+        input:
+            unpack(JOBS.evaluation.items),
+            train=JOBS.evaluation.baseline_units,
+        output:
+            JOBS.evaluation.baseline_outputs(),
+        log:
+            "<logs>/score_baselines/{recipe}/{benchmark}.{split}.log",
+        benchmark:
+            "<benchmarks>/score_baselines/{recipe}/{benchmark}.{split}.tsv"
+        wildcard_constraints:
+            split="dev|test",
+        conda:
+            "../envs/torch.yaml"
+        resources:
+            mem_mb=8000,
+        params:
+            command=JOBS.command("score_baselines"),
+            code=JOBS.code("score_baselines", JOBS.evaluation.baseline_kinds),
+            settings=JOBS.evaluation.score_baselines,
+            train=shard_patterns("train"),
+            outputs=JOBS.evaluation.baseline_flags,
+        shell:
+            r"""
+            {params.command} \
+                --settings {params.settings:q} \
+                --train {params.train} \
+                --items {input.minimal_pairs:q} \
+                --manifest {input.manifest:q} \
+                {params.outputs} \
+                2>&1 | tee {log:q}
+            """

@@ -4,19 +4,19 @@
 #      <results>/models/{recipe}/{model}/
 # out: <results>/generation/{recipe}/{model}/continuations.parquet     units and speech
 #      <results>/scores/{recipe}/{model}/generation.json               GenPPL and auto-BLEU with intervals
-#      <results>/scores/{recipe}/{model}/generation.transcripts.jsonl  what Whisper heard, with the figures of each
+#      <results>/scores/{recipe}/{model}/generation.transcripts.jsonl  what Whisper transcribes, with the figures of each
 #
-# Among the models are `truth`, the utterance's own rest, and `shuffled`, its units in disorder.
+# Among the models are `truth`, the utterance's own rest, and `shuffled`, its units shuffled.
 
 
 rule continue_speech:
     """Continue spoken prompts, and speak the result."""
     input:
-        model=PLAN.generation.model,
-        audio=PLAN.generation.prompts,
-        codebook=PLAN.generation.codebook,
-        encoder=PLAN.generation.encoder_model,
-        vocoder=PLAN.generation.vocoder,
+        model=JOBS.generation.model,
+        audio=JOBS.generation.prompts,
+        codebook=JOBS.generation.codebook,
+        tokenizer=JOBS.generation.tokenizer_model,
+        vocoder=JOBS.generation.vocoder,
     output:
         "<results>/generation/{recipe}/{model}/continuations.parquet",
     log:
@@ -24,34 +24,31 @@ rule continue_speech:
     benchmark:
         "<benchmarks>/continue_speech/{recipe}/{model}.tsv"
     wildcard_constraints:
-        model=one_of(PLAN.generation.models()),
+        model=one_of(JOBS.generation.models()),
     conda:
         "../envs/torch.yaml"
-    threads: PLAN.threads
+    threads: JOBS.threads
     resources:
-        gpu=PLAN.gpus,
+        gpu=JOBS.gpus,
         mem_mb=8000,
     params:
-        command=PLAN.command("continue_speech"),
-        code=PLAN.code("continue_speech"),
-        settings=PLAN.generation.continue_speech,
-        source=lambda wildcards, input: (
-            f"--model {Path(input.model[0]).parent}"
-            if input.model
-            else f"--baseline {wildcards.model}"
+        command=JOBS.command("continue_speech"),
+        code=JOBS.code("continue_speech", JOBS.generation.kinds),
+        settings=JOBS.generation.continue_speech,
+        model=folder_flag("model"),
+        tokenizer=lambda wildcards, input: (
+            f"--tokenizer-model {Path(input.tokenizer[0]).parent}"
+            if input.tokenizer
+            else ""
         ),
-        encoder=lambda wildcards, input: (
-            f"--encoder-model {Path(input.encoder[0]).parent}" if input.encoder else ""
-        ),
-        vocoder=lambda wildcards, input: Path(input.vocoder[0]).parent,
+        vocoder=folder_flag("vocoder"),
         audio=shard_patterns("audio"),
     shell:
         r"""
         {params.command} \
-            --settings {params.settings:q} {params.source} {params.encoder} \
+            --settings {params.settings:q} {params.model} {params.tokenizer} {params.vocoder} \
             --audio {params.audio} \
             --codebook {input.codebook:q} \
-            --vocoder {params.vocoder:q} \
             --output {output:q} \
             --workers {threads} \
             2>&1 | tee {log:q}
@@ -59,11 +56,11 @@ rule continue_speech:
 
 
 rule score_continuations:
-    """Transcribe continuations, and judge the transcripts by a text model."""
+    """Transcribe continuations, and score the transcripts by a text model."""
     input:
         continuations="<results>/generation/{recipe}/{model}/continuations.parquet",
-        recognizer=PLAN.generation.recognizer,
-        text_model=PLAN.generation.text_model,
+        recognizer=JOBS.generation.recognizer,
+        text_model=JOBS.generation.text_model,
     output:
         score=report(
             "<results>/scores/{recipe}/{model}/generation.json",
@@ -77,26 +74,24 @@ rule score_continuations:
     benchmark:
         "<benchmarks>/score_continuations/{recipe}/{model}.tsv"
     wildcard_constraints:
-        model=one_of(PLAN.generation.models()),
+        model=one_of(JOBS.generation.models()),
     conda:
         "../envs/torch.yaml"
-    threads: PLAN.threads
+    threads: JOBS.threads
     resources:
-        gpu=PLAN.gpus,
+        gpu=JOBS.gpus,
         mem_mb=8000,
     params:
-        command=PLAN.command("score_continuations"),
-        code=PLAN.code("score_continuations"),
-        settings="{}",
-        recognizer=lambda wildcards, input: Path(input.recognizer[0]).parent,
+        command=JOBS.command("score_continuations"),
+        code=JOBS.code("score_continuations"),
+        settings=JOBS.generation.score_continuations,
+        recognizer=folder_flag("recognizer"),
         text_model=lambda wildcards, input: Path(input.text_model[0]).parent,
     shell:
         r"""
         {params.command} \
-            --settings {params.settings:q} \
-            --model-name {wildcards.model} \
+            --settings {params.settings:q} {params.recognizer} \
             --continuations {input.continuations:q} \
-            --recognizer {params.recognizer:q} \
             --text-model {params.text_model:q} \
             --output {output.score:q} \
             --transcripts {output.transcripts:q} \

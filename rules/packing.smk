@@ -5,9 +5,9 @@
 
 
 rule pack_tokens:
-    """Pack units, or the bytes of text, into rows of a fixed length."""
+    """Pack units, or text, into rows of a fixed length."""
     input:
-        PLAN.packing.shards,
+        JOBS.packing.shards,
     output:
         rows="<results>/rows/{dataset}/{part}/data-00000-of-00001.arrow",
         info="<results>/rows/{dataset}/{part}/dataset_info.json",
@@ -24,9 +24,9 @@ rule pack_tokens:
     resources:
         mem_mb=8000,
     params:
-        command=PLAN.command("pack_tokens"),
-        code=PLAN.code("pack_tokens"),
-        settings=PLAN.packing.pack_tokens,
+        command=JOBS.command("pack_tokens"),
+        code=JOBS.code("pack_tokens"),
+        settings=JOBS.packing.pack_tokens,
         folder=subpath(output.rows, parent=True),
         shards=shard_patterns(),
     shell:

@@ -9,16 +9,16 @@ report: "report/workflow.rst"
 
 
 rule summarize:
-    """Gather everything that one wants to know of a run."""
+    """Gather the results of a run into one JSON file."""
     input:
-        scores=PLAN.evaluation.scores(".json"),
-        pairs=PLAN.evaluation.scores(".pairs.parquet"),
-        training=PLAN.training.all("training.json"),
-        units=PLAN.units.all(".json"),
-        codebooks=PLAN.units.codebook_manifests(),
-        voices=PLAN.units.voice_distances(),
-        vocoders=PLAN.vocoder.scores(),
-        generation=PLAN.generation.scores(),
+        scores=JOBS.evaluation.scores(".json"),
+        pairs=JOBS.evaluation.scores(".pairs.parquet"),
+        training=JOBS.training.all("training.json"),
+        units=JOBS.units.all(".json"),
+        codebooks=JOBS.units.codebook_manifests(),
+        voices=JOBS.units.voice_distances(),
+        vocoders=JOBS.vocoder.scores(),
+        generation=JOBS.generation.scores(),
     output:
         report(
             "<results>/summary/{recipe}.json",
@@ -35,10 +35,12 @@ rule summarize:
     resources:
         mem_mb=2000,
     params:
-        command=PLAN.command("summarize"),
-        code=PLAN.code("summarize"),
-        settings=RECIPE.model_dump_json(),
-        job_costs=lambda wildcards, output: Path(output[0]).parents[1] / "job_costs",
+        command=JOBS.command("summarize"),
+        code=JOBS.code("summarize"),
+        recipe=JOBS.report.tracked_recipe(),
+        settings=untracked(JOBS.report.summarize),
+        job_costs=lambda wildcards, output: workflow.pathvars.apply("<benchmarks>"),
+        resources=lambda wildcards, output: workflow.pathvars.apply("<resources>"),
         units=shard_patterns("units"),
     shell:
         r"""
@@ -53,6 +55,7 @@ rule summarize:
             --vocoders {input.vocoders:q} \
             --generation {input.generation:q} \
             --job-costs {params.job_costs:q} \
+            --resources {params.resources:q} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """
@@ -62,11 +65,12 @@ rule render_report:
     """Write the page of a run."""
     input:
         summary="<results>/summary/{recipe}.json",
-        metrics=PLAN.training.all("metrics.jsonl"),
-        units=PLAN.units.all(),
-        examples=PLAN.vocoder.examples(),
-        continuations=PLAN.generation.continuations(),
-        transcripts=PLAN.generation.transcripts(),
+        metrics=JOBS.training.all("metrics.jsonl"),
+        units=JOBS.units.all(),
+        unit_manifests=JOBS.units.all(".json"),
+        examples=JOBS.vocoder.examples(),
+        continuations=JOBS.generation.continuations(),
+        transcripts=JOBS.generation.transcripts(),
     output:
         report(
             "<results>/report/{recipe}.html",
@@ -83,20 +87,26 @@ rule render_report:
     resources:
         mem_mb=2000,
     params:
-        command=PLAN.command("render_report"),
-        code=PLAN.report.page_code(),
-        settings=PLAN.report.render_report(),
-        units=shard_patterns("units"),
+        command=JOBS.command("render_report"),
+        code=JOBS.report.page_code(),
+        recipe=JOBS.report.tracked_recipe(),
+        terms=JOBS.report.tracked_terms(),
+        words=JOBS.report.page_words(),
+        settings=untracked(JOBS.report.render_report),
+        metrics=named_files("metrics", RECIPE.models),
+        unit_manifests=shard_patterns("unit_manifests"),
+        examples=named_files("examples", JOBS.vocoder.evaluated()),
+        transcripts=named_files("transcripts", JOBS.generation.models()),
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
             --summary {input.summary:q} \
-            --metrics {input.metrics:q} \
-            --units {params.units} \
-            --vocoder-examples {input.examples:q} \
+            --metrics {params.metrics:q} \
+            --unit-manifests {params.unit_manifests} \
+            --vocoder-examples {params.examples:q} \
             --continuations {input.continuations:q} \
-            --transcripts {input.transcripts:q} \
+            --transcripts {params.transcripts:q} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """

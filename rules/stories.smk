@@ -8,7 +8,7 @@
 rule write_stories:
     """Write the stories of one shard."""
     input:
-        source=lambda wildcards: ancient(PLAN.stories.source(wildcards)),
+        source=lambda wildcards: ancient(JOBS.stories.source(wildcards)),
     output:
         "<results>/text/{corpus}/{split}/{shard}.jsonl",
     log:
@@ -16,19 +16,18 @@ rule write_stories:
     benchmark:
         "<benchmarks>/write_stories/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of(PLAN.stories.corpora()),
-    priority: PLAN.priority
+        corpus=one_of(JOBS.stories.corpora("write_stories")),
+    priority: JOBS.priority
     conda:
         "../envs/base.yaml"
     resources:
         mem_mb=1000,
     params:
-        command=PLAN.command("write_stories"),
-        code=PLAN.code("write_stories"),
-        # Asking for `output` keeps the number of stories from being a reason to rerun every shard.
-        settings=lambda wildcards, output: PLAN.stories.write_stories(wildcards),
-        # Which stories, so that a story added to a file concerns its own shard only.
-        stories=PLAN.stories.items,
+        command=JOBS.command("write_stories"),
+        code=JOBS.code("write_stories", JOBS.stories.text_kinds),
+        # Another number of stories does not trigger a rerun of every shard, but of those whose stories change.
+        settings=untracked(JOBS.stories.write_stories),
+        stories=JOBS.stories.items,
         source=lambda wildcards, input: (
             f"--source {input.source}" if input.source else ""
         ),
@@ -50,15 +49,15 @@ rule write_minimal_pairs:
     benchmark:
         "<benchmarks>/write_minimal_pairs/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of(PLAN.stories.pair_corpora()),
+        corpus=one_of(JOBS.stories.corpora("write_minimal_pairs")),
     conda:
         "../envs/speech.yaml"
     resources:
         mem_mb=1000,
     params:
-        command=PLAN.command("write_minimal_pairs"),
-        code=PLAN.code("write_minimal_pairs"),
-        settings=PLAN.stories.write_minimal_pairs,
+        command=JOBS.command("write_minimal_pairs"),
+        code=JOBS.code("write_minimal_pairs", JOBS.stories.text_kinds),
+        settings=JOBS.stories.write_minimal_pairs,
     shell:
         r"""
         {params.command} \
@@ -72,7 +71,7 @@ rule synthesize_stories:
     """Speak the stories, or minimal pairs, of one shard."""
     input:
         stories="<results>/text/{corpus}/{split}/{shard}.jsonl",
-        model=PLAN.stories.voices,
+        model=JOBS.stories.engine_files,
     output:
         audio="<results>/audio/{corpus}/{split}/{shard}.parquet",
         manifest="<results>/audio/{corpus}/{split}/{shard}.json",
@@ -81,16 +80,16 @@ rule synthesize_stories:
     benchmark:
         "<benchmarks>/synthesize_stories/{corpus}/{split}/{shard}.tsv"
     wildcard_constraints:
-        corpus=one_of(PLAN.stories.corpora() + PLAN.stories.pair_corpora()),
-    priority: PLAN.priority
+        corpus=one_of(JOBS.stories.spoken()),
+    priority: JOBS.priority
     conda:
         "../envs/speech.yaml"
     resources:
         mem_mb=2000,
     params:
-        command=PLAN.command("synthesize_stories"),
-        code=PLAN.code("synthesize_stories"),
-        settings=PLAN.stories.synthesize_stories,
+        command=JOBS.command("synthesize_stories"),
+        code=JOBS.code("synthesize_stories", JOBS.stories.engine_kinds),
+        settings=JOBS.stories.synthesize_stories,
         model=folder_flag("model"),
     shell:
         r"""

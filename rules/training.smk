@@ -1,19 +1,16 @@
 # Models.
 #
-# in:  <results>/rows/{dataset}/..., <results>/units/..., a text model for a warm start
-# out: <results>/preferences/{encoder}/{preferences}.parquet    pairs of right and wrong endings, as units
-#      <results>/models/{recipe}/{model}/                       a transformers folder with speech.json and the
-#                                                               training's record
+# in:  <results>/rows/..., <results>/preferences/..., <results>/units/{encoder}/codebook.*, a model to start from
+# out: <results>/models/{recipe}/{model}/    a transformers folder with speech.json and the training's record, and what
+#                                            it needs to stand alone, as package.json lists it
 
 
-rule pretrain:
-    """Train a model on token rows."""
+rule train:
+    """Train a model: on rows, or on preference pairs, as its objective asks."""
     input:
-        train=PLAN.training.train_rows,
-        validation=PLAN.training.validation_rows,
-        codebook=PLAN.training.codebook_manifest,
-        parent=PLAN.training.parent,
-        machine=ancient(PLAN.training.machine_plan),
+        unpack(JOBS.training.inputs),
+        parent=JOBS.training.parent,
+        calibration=ancient(JOBS.training.calibration),
     output:
         config="<results>/models/{recipe}/{model}/config.json",
         weights="<results>/models/{recipe}/{model}/model.safetensors",
@@ -26,143 +23,79 @@ rule pretrain:
             labels={"model": "{model}"},
         ),
     log:
-        "<logs>/pretrain/{recipe}/{model}.log",
+        "<logs>/train/{recipe}/{model}.log",
     benchmark:
-        "<benchmarks>/pretrain/{recipe}/{model}.tsv"
+        "<benchmarks>/train/{recipe}/{model}.tsv"
     wildcard_constraints:
-        model=one_of(PLAN.training.pretrained_models()),
+        model=one_of(RECIPE.models),
     # What most other jobs wait for.
     priority: 3
     conda:
         "../envs/torch.yaml"
-    threads: PLAN.threads
+    threads: JOBS.threads
     resources:
-        gpu=PLAN.gpus,
+        gpu=JOBS.gpus,
         mem_mb=16000,
-        # How much of a batch the device takes at once: the machine's matter, so a resource and not a setting.
-        # 0: as calibrate found, if it was asked (results/plans), or else 8192.
+        # How much of a batch the device takes at once: machine-specific, so a resource and not a setting.
+        # 0: as calibrate found, if it was asked (results/calibration), or else 8192.
         micro_batch_tokens=0,
     params:
-        command=PLAN.torchrun("pretrain"),
-        code=PLAN.code("pretrain"),
-        # How often it is saved and watched is no reason to train again.
-        experiment=PLAN.training.experiment,
-        settings=lambda wildcards, output: PLAN.training.settings(wildcards),
-        vocabulary=lambda wildcards: PLAN.packing.vocabulary(
-            RECIPE.models[wildcards.model].data
-        ),
-        train=lambda wildcards, input: Path(input.train[0]).parent,
-        validation=validation_flags,
-        codebook=lambda wildcards, input: (
-            f"--codebook-manifest {input.codebook}" if input.codebook else ""
-        ),
+        command=JOBS.torchrun("train"),
+        code=JOBS.code("train", JOBS.training.kinds),
+        # How often it is saved and monitored does not trigger a rerun.
+        experiment=JOBS.training.experiment,
+        settings=untracked(JOBS.training.settings),
         parent=folder_flag("parent"),
+        inputs=lambda wildcards, input: JOBS.training.flags(wildcards, input),
         folder=subpath(output.config, parent=True),
         state=state_folder,
-        plan=machine_plan,
+        calibration=calibration,
     shell:
         r"""
         {params.command} \
             --settings {params.settings:q} \
-            --vocabulary {params.vocabulary} \
-            --train {params.train:q} {params.validation} {params.codebook} {params.parent} \
+            {params.parent} {params.inputs} \
             --state {params.state:q} \
             --output {params.folder:q} \
-            --plan {params.plan:q} \
+            --calibration {params.calibration:q} \
             --micro-batch-tokens {resources.micro_batch_tokens} \
             --threads {threads} \
             2>&1 | tee {log:q}
         """
 
 
-rule build_preferences:
-    """Build pairs of a right and a wrong ending."""
+rule package_model:
+    """Put into the folder of a model what it needs to stand alone: codebook, tokenizer, vocoder."""
     input:
-        stories=PLAN.training.preference_text,
-        units=PLAN.training.preference_units,
-    output:
-        preference_pairs="<results>/preferences/{encoder}/{preferences}.parquet",
-        manifest="<results>/preferences/{encoder}/{preferences}.json",
-    log:
-        "<logs>/build_preferences/{encoder}/{preferences}.log",
-    benchmark:
-        "<benchmarks>/build_preferences/{encoder}/{preferences}.tsv"
-    # What DPO waits for.
-    priority: 3
-    conda:
-        "../envs/torch.yaml"
-    resources:
-        mem_mb=4000,
-    params:
-        command=PLAN.command("build_preferences"),
-        code=PLAN.code("build_preferences"),
-        settings=PLAN.training.build_preferences,
-        stories=shard_patterns("stories"),
-        units=shard_patterns("units"),
-    shell:
-        r"""
-        {params.command} \
-            --settings {params.settings:q} \
-            --stories {params.stories} \
-            --units {params.units} \
-            --output {output.preference_pairs:q} \
-            --manifest {output.manifest:q} \
-            2>&1 | tee {log:q}
-        """
-
-
-rule dpo:
-    """Train a model to prefer right endings to wrong ones."""
-    input:
-        parent=PLAN.training.parent,
-        preference_pairs=PLAN.training.preference_pairs,
-        machine=ancient(PLAN.training.machine_plan),
-    output:
-        config="<results>/models/{recipe}/{model}/config.json",
-        weights="<results>/models/{recipe}/{model}/model.safetensors",
         speech="<results>/models/{recipe}/{model}/speech.json",
-        training="<results>/models/{recipe}/{model}/training.json",
-        metrics=report(
-            "<results>/models/{recipe}/{model}/metrics.jsonl",
-            caption="report/curve.rst",
-            category="Training",
-            labels={"model": "{model}"},
-        ),
+        codebook=JOBS.training.codebook,
+        encoder=JOBS.training.encoder,
+        vocoder=JOBS.training.vocoder,
+    output:
+        # The files in encoder/ and vocoder/ are as many as there are; package.json lists them.
+        codebook="<results>/models/{recipe}/{model}/codebook.safetensors",
+        package="<results>/models/{recipe}/{model}/package.json",
     log:
-        "<logs>/dpo/{recipe}/{model}.log",
+        "<logs>/package_model/{recipe}/{model}.log",
     benchmark:
-        "<benchmarks>/dpo/{recipe}/{model}.tsv"
+        "<benchmarks>/package_model/{recipe}/{model}.tsv"
     wildcard_constraints:
-        model=one_of(PLAN.training.preference_models()),
-    # What most other jobs wait for.
-    priority: 3
+        model=one_of(JOBS.training.speaking()),
+    # Nothing waits for it.
+    priority: -1
     conda:
         "../envs/torch.yaml"
-    threads: PLAN.threads
-    resources:
-        gpu=PLAN.gpus,
-        mem_mb=16000,
-        micro_batch_tokens=0,
     params:
-        command=PLAN.torchrun("dpo"),
-        code=PLAN.code("dpo"),
-        # How often it is saved and watched is no reason to train again.
-        experiment=PLAN.training.experiment,
-        settings=lambda wildcards, output: PLAN.training.settings(wildcards),
-        parent=lambda wildcards, input: Path(input.parent[0]).parent,
-        folder=subpath(output.config, parent=True),
-        state=state_folder,
-        plan=machine_plan,
+        command=JOBS.command("package_model"),
+        code=JOBS.code("package_model"),
+        folder=subpath(output.package, parent=True),
+        encoder=files_flag("encoder"),
+        vocoder=files_flag("vocoder"),
     shell:
         r"""
         {params.command} \
-            --settings {params.settings:q} \
-            --parent {params.parent:q} \
-            --pairs {input.preference_pairs:q} \
-            --state {params.state:q} \
-            --output {params.folder:q} \
-            --plan {params.plan:q} \
-            --micro-batch-tokens {resources.micro_batch_tokens} \
-            --threads {threads} \
+            --model {params.folder:q} \
+            --codebook {input.codebook:q} \
+            {params.encoder} {params.vocoder} \
             2>&1 | tee {log:q}
         """

@@ -10,9 +10,9 @@
 rule fit_units:
     """Fit a codebook on frames of speech, or take a given one."""
     input:
-        audio=PLAN.units.fitting_audio,
-        given=PLAN.units.given_codebook,
-        model=PLAN.units.model,
+        audio=JOBS.units.fitting_audio,
+        given=JOBS.units.given_codebook,
+        model=JOBS.units.model,
     output:
         codebook="<results>/units/{encoder}/codebook.safetensors",
         manifest="<results>/units/{encoder}/codebook.json",
@@ -24,14 +24,14 @@ rule fit_units:
     priority: 3
     conda:
         "../envs/torch.yaml"
-    threads: PLAN.threads
+    threads: JOBS.threads
     resources:
-        gpu=PLAN.gpus,
+        gpu=JOBS.gpus,
         mem_mb=8000,
     params:
-        command=PLAN.command("fit_units"),
-        code=PLAN.code("fit_units"),
-        settings=PLAN.units.fit_units,
+        command=JOBS.command("fit_units"),
+        code=JOBS.code("fit_units", JOBS.units.kinds),
+        settings=JOBS.units.fit_units,
         model=folder_flag("model"),
         audio=lambda wildcards, input: (
             f"--audio {shard_patterns('audio')(wildcards, input)}"
@@ -53,9 +53,9 @@ rule fit_units:
 rule extract_units:
     """Encode the speech of one shard."""
     input:
-        audio=PLAN.audio.shard,
+        audio=JOBS.audio.shard,
         codebook="<results>/units/{encoder}/codebook.safetensors",
-        model=PLAN.units.model,
+        model=JOBS.units.model,
     output:
         units="<results>/units/{encoder}/{corpus}/{split}/{shard}.parquet",
         manifest="<results>/units/{encoder}/{corpus}/{split}/{shard}.json",
@@ -64,19 +64,19 @@ rule extract_units:
         "<logs>/extract_units/{encoder}/{corpus}/{split}/{shard}.log",
     benchmark:
         "<benchmarks>/extract_units/{encoder}/{corpus}/{split}/{shard}.tsv"
-    priority: PLAN.priority
+    priority: JOBS.priority
     conda:
         "../envs/torch.yaml"
-    threads: PLAN.threads
+    threads: JOBS.threads
     resources:
-        gpu=PLAN.gpus,
+        gpu=JOBS.gpus,
         mem_mb=8000,
     params:
-        command=PLAN.command("extract_units"),
-        code=PLAN.code("extract_units"),
-        settings=PLAN.units.extract_units,
-        # What speech is that is no longer there.
-        speech=PLAN.audio.streamed_speech,
+        command=JOBS.command("extract_units"),
+        code=JOBS.code("extract_units", JOBS.units.kinds),
+        settings=JOBS.units.extract_units,
+        # What the speech is made from, since a streamed shard is gone.
+        speech=JOBS.audio.streamed_speech,
         model=folder_flag("model"),
     shell:
         r"""
@@ -95,7 +95,7 @@ rule extract_units:
 rule compare_voices:
     """Measure how far the same sentence is apart in different voices."""
     input:
-        PLAN.units.compared,
+        JOBS.units.compared,
     output:
         "<results>/units/{encoder}/{corpus}/voices.json",
     log:
@@ -107,9 +107,9 @@ rule compare_voices:
     resources:
         mem_mb=2000,
     params:
-        command=PLAN.command("compare_voices"),
-        code=PLAN.code("compare_voices"),
-        settings=PLAN.units.compare_voices,
+        command=JOBS.command("compare_voices"),
+        code=JOBS.code("compare_voices"),
+        settings=JOBS.units.compare_voices,
         units=shard_patterns(),
     shell:
         r"""

@@ -10,8 +10,8 @@
 rule train_vocoder:
     """Train a vocoder for the units of an encoder."""
     input:
-        audio=PLAN.vocoder.audio,
-        units=PLAN.vocoder.units,
+        audio=JOBS.vocoder.audio,
+        units=JOBS.vocoder.units,
     output:
         weights="<results>/vocoders/{encoder}/vocoder.safetensors",
         description="<results>/vocoders/{encoder}/vocoder.json",
@@ -20,7 +20,7 @@ rule train_vocoder:
     benchmark:
         "<benchmarks>/train_vocoder/{encoder}.tsv"
     wildcard_constraints:
-        encoder=one_of(PLAN.vocoder.trained()),
+        encoder=one_of(JOBS.vocoder.made_by("train_vocoder")),
     conda:
         "../envs/torch.yaml"
     # A fixed number: threads split sums, so their number shows in the last bits of the weights. And one, because the
@@ -29,9 +29,9 @@ rule train_vocoder:
     resources:
         mem_mb=4000,
     params:
-        command=PLAN.command("train_vocoder"),
-        code=PLAN.code("train_vocoder"),
-        settings=PLAN.vocoder.train_vocoder,
+        command=JOBS.command("train_vocoder"),
+        code=JOBS.code("train_vocoder", JOBS.vocoder.kinds),
+        settings=JOBS.vocoder.train_vocoder,
         folder=subpath(output.weights, parent=True),
         audio=shard_patterns("audio"),
         units=shard_patterns("units"),
@@ -50,7 +50,7 @@ rule train_vocoder:
 rule convert_vocoder:
     """Convert a published vocoder, so that it speaks by the same interface."""
     input:
-        PLAN.vocoder.published_files,
+        JOBS.vocoder.published_files,
     output:
         weights="<results>/vocoders/{encoder}/vocoder.safetensors",
         description="<results>/vocoders/{encoder}/vocoder.json",
@@ -59,21 +59,21 @@ rule convert_vocoder:
     benchmark:
         "<benchmarks>/convert_vocoder/{encoder}.tsv"
     wildcard_constraints:
-        encoder=one_of(PLAN.vocoder.published()),
+        encoder=one_of(JOBS.vocoder.made_by("convert_vocoder")),
     conda:
         "../envs/torch.yaml"
     resources:
         mem_mb=4000,
     params:
-        command=PLAN.command("convert_vocoder"),
-        code=PLAN.code("convert_vocoder"),
-        engine=PLAN.vocoder.engine,
+        command=JOBS.command("convert_vocoder"),
+        code=JOBS.code("convert_vocoder", JOBS.vocoder.kinds),
+        settings=JOBS.vocoder.convert_vocoder,
         source=lambda wildcards, input: Path(input[0]).parent,
         target=subpath(output.weights, parent=True),
     shell:
         r"""
         {params.command} \
-            --engine {params.engine} \
+            --settings {params.settings:q} \
             --input {params.source:q} \
             --output {params.target:q} \
             2>&1 | tee {log:q}
@@ -81,12 +81,12 @@ rule convert_vocoder:
 
 
 rule score_vocoder:
-    """Have recognisers hear held-out speech, before and after units and vocoder."""
+    """Measure WER and PER of held-out speech, before and after units and vocoder."""
     input:
-        vocoder=PLAN.vocoder.files,
-        audio=PLAN.vocoder.held_out_audio,
-        units=PLAN.vocoder.held_out_units,
-        recognizer=PLAN.vocoder.recognizer,
+        vocoder=JOBS.vocoder.files,
+        audio=JOBS.vocoder.held_out_audio,
+        units=JOBS.vocoder.held_out_units,
+        recognizer=JOBS.vocoder.recognizer,
     output:
         score=report(
             "<results>/vocoders/{encoder}/score.json",
@@ -101,13 +101,13 @@ rule score_vocoder:
         "<benchmarks>/score_vocoder/{encoder}.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: PLAN.threads
+    threads: JOBS.threads
     resources:
         mem_mb=4000,
     params:
-        command=PLAN.command("score_vocoder"),
-        code=PLAN.code("score_vocoder"),
-        settings=PLAN.vocoder.score_vocoder,
+        command=JOBS.command("score_vocoder"),
+        code=JOBS.code("score_vocoder", JOBS.vocoder.kinds),
+        settings=JOBS.vocoder.score_vocoder,
         vocoder=lambda wildcards, input: Path(input.vocoder[0]).parent,
         recognizer=lambda wildcards, input: Path(input.recognizer[0]).parent,
         audio=shard_patterns("audio"),

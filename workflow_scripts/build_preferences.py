@@ -10,8 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from slamflow import commands, files, preferences
-from slamflow.evaluation.story_pairs import STORY_KEYS, read_spoken, read_stories
-from slamflow.settings.preferences import BuildPreferences
+from slamflow.benchmarks.pairs import read_records, read_spoken
+from slamflow.benchmarks.story_pairs import STORY_KEYS
+from slamflow.recipe.preferences import BuildPreferences
+from slamflow.shards.pairs import write_pairs
 
 
 def main(argv: list[str]) -> None:
@@ -23,12 +25,14 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="the manifest, JSON")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(BuildPreferences, arguments.settings)
-    stories = read_stories(arguments.stories, STORY_KEYS)
+    stories = read_records(arguments.stories, STORY_KEYS)
     pairs, left_out = preferences.build(settings, stories, read_spoken(arguments.units))
-    preferences.write_pairs(arguments.output, pairs)
+    write_pairs(arguments.output, pairs)
     files.write_json(
         arguments.manifest,
         {
+            "name": settings.name,
+            "encoder": settings.encoder,
             "stories": len(stories),
             "pairs": len(pairs),
             "left_out": left_out,

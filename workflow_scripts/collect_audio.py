@@ -14,8 +14,8 @@ from pathlib import Path
 
 from slamflow import commands
 from slamflow.corpora.collect import collect_audio
-from slamflow.corpora.hub import pin
-from slamflow.settings.audio import CollectAudio, HubAudio
+from slamflow.corpora.job_settings import CollectAudio
+from slamflow.corpora.revisions import pin
 
 
 def main(argv: list[str]) -> None:
@@ -28,9 +28,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--downloads", type=Path, default=Path("resources/.downloads"), help="for files of the hub")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(CollectAudio, arguments.settings)
-    if isinstance(settings.recordings, HubAudio):
-        pinned = pin(settings.recordings, arguments.commit)
-        settings = settings.model_copy(update={"recordings": pinned})
+    settings = settings.model_copy(update={"recordings": pin(settings.recordings, arguments.commit)})
     manifest = collect_audio(
         settings,
         arguments.source,

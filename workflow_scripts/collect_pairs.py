@@ -13,8 +13,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands
-from slamflow.corpora.spoken_pairs import collect_pairs
-from slamflow.settings.spoken_pairs import CollectPairs
+from slamflow.corpora.job_settings import CollectPairs
+from slamflow.corpora.pair_files import collect_pairs
+from slamflow.corpora.revisions import pin
 
 
 def main(argv: list[str]) -> None:
@@ -27,10 +28,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--quarantine", type=Path, required=True, help="JSONL of what was set aside, to write")
     parser.add_argument("--downloads", type=Path, default=Path("resources/.downloads"), help="for files of the hub")
     arguments = parser.parse_args(argv)
+    settings = commands.read_settings(CollectPairs, arguments.settings)
+    settings = settings.model_copy(update={"pairs": pin(settings.pairs, arguments.commit)})
     manifest = collect_pairs(
-        commands.read_settings(CollectPairs, arguments.settings),
+        settings,
         arguments.source,
-        arguments.commit,
         arguments.output,
         arguments.text,
         arguments.manifest,

@@ -12,8 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands, files
-from slamflow.settings.evaluation import CompareVoices
-from slamflow.units.voices import compare_voices
+from slamflow.evaluation.voices import compare_voices
+from slamflow.recipe.evaluation import CompareVoices
 
 
 def main(argv: list[str]) -> None:

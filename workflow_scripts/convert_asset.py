@@ -9,26 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands
+from slamflow.assets import MODEL_CONVERTERS
 
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--convert", required=True, choices=["ctranslate2_whisper", "gguf", "torch_weights"])
+    parser.add_argument("--convert", required=True, choices=MODEL_CONVERTERS.names())
     parser.add_argument("--input", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args(argv)
-    if arguments.convert == "ctranslate2_whisper":
-        from slamflow.assets import convert_whisper
-
-        convert_whisper.convert(arguments.input, arguments.output)
-    elif arguments.convert == "torch_weights":
-        from slamflow.assets import convert_torch
-
-        convert_torch.convert(arguments.input, arguments.output)
-    else:
-        from slamflow.assets import convert_gguf
-
-        convert_gguf.convert(arguments.input, arguments.output)
+    MODEL_CONVERTERS.module(arguments.convert).convert(arguments.input, arguments.output)
 
 
 if __name__ == "__main__":

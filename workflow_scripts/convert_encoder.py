@@ -9,16 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands
-from slamflow.assets.convert_hubert import convert
+from slamflow.assets import ENCODER_CONVERTERS
 
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--convert", required=True, choices=["fairseq_hubert"])
+    parser.add_argument("--convert", required=True, choices=ENCODER_CONVERTERS.names())
     parser.add_argument("--input", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args(argv)
-    convert(arguments.input, arguments.output)
+    ENCODER_CONVERTERS.module(arguments.convert).convert(arguments.input, arguments.output)
 
 
 if __name__ == "__main__":

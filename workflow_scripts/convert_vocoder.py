@@ -9,16 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands
-from slamflow.assets.convert_vocoder import convert
+from slamflow.vocoders import VOCODERS
+from slamflow.vocoders.job_settings import ConvertVocoder
 
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
     parser.add_argument("--input", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--engine", choices=["slamflow", "textless"], default="slamflow", help="what is to speak")
     arguments = parser.parse_args(argv)
-    convert(arguments.input, arguments.output, arguments.engine)
+    vocoder = commands.read_settings(ConvertVocoder, arguments.settings).vocoder
+    VOCODERS.module(vocoder.kind).convert(vocoder, arguments.input, arguments.output)
 
 
 if __name__ == "__main__":

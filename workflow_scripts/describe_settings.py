@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import plan
+import estimate
 from slamflow import commands, files
-from slamflow.costs import rates
-from slamflow.settings.recipe import Recipe
+from slamflow.estimate import rates
+from slamflow.recipe.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 INTRODUCTION = """# Recipes: every key
@@ -23,17 +23,15 @@ This page is generated from the settings classes (`python workflow_scripts/descr
 A YAML file with a `recipe:` key is a whole recipe; one without is laid over `config.yaml`. Unknown keys are
 refused. `snakemake -n` checks a configuration without running anything.
 """
+ESTIMATES = """## What the recipes take
 
-
-PLANS = """## What the recipes take
-
-Before anything runs, by `plan.py --overview --configfile recipes/slam.yaml ...`; for one recipe
-`snakemake --cores 1 plan --configfile recipes/<recipe>.yaml` tells more, by stage and with disk, energy and the sources
-of the rates. A + stands for what is not known and comes on top. Hours of a device are those of units, pre-training and
-DPO; the H100's are a projection.
+Before anything runs, by `estimate.py --overview --configfile recipes/slam.yaml ...`; for one recipe
+`snakemake --cores 1 estimate --configfile recipes/<recipe>.yaml` tells more, by stage and with disk, energy and the
+sources of the rates. A + stands for what is not known and comes on top. Hours of a device are those of units and of
+training; the H100's are a projection.
 
 """
-PLANNED = (
+ESTIMATED = (
     *("slam", "slam_day", "slam_scaled", "slam_large", "slam_ablations"),
     *("twist_350m", "twist_1_3b", "twist_7b", "gslm", "scaled_optimal"),
 )
@@ -70,7 +68,8 @@ def table(title: str, section: dict[str, Any], definitions: dict[str, Any]) -> s
     lines = [f"## {title}", "", section.get("description", "").strip(), "", "| key | type | default | meaning |"]
     lines.append("|---|---|---|---|")
     required = section.get("required", [])
-    for key, field in section["properties"].items():
+    # The key that says the kind comes first, also where a common class has others before it.
+    for key, field in sorted(section["properties"].items(), key=lambda item: "const" not in item[1]):
         default = "needed" if key in required else f"`{json.dumps(field.get('default'))}`"
         if isinstance(field.get("default"), dict) and len(default) > 40:
             default = "see there"
@@ -88,14 +87,14 @@ def page() -> str:
     definitions = described["$defs"]
     sections = [table("Recipe", described, definitions)]
     sections += [table(name, part, definitions) for name, part in definitions.items() if "properties" in part]
-    return "\n".join([INTRODUCTION, PLANS + plans(), *sections])
+    return "\n".join([INTRODUCTION, ESTIMATES + estimates(), *sections])
 
 
-def plans() -> str:
+def estimates() -> str:
     """The table of what the recipes take."""
     chosen = [device for name in DEVICES for device in rates.DEVICES if device.name == name]
-    recipes = [plan.read_recipe([ROOT / f"recipes/{name}.yaml"]) for name in PLANNED]
-    return plan.overview(recipes, chosen, resources=Path("nowhere"))
+    recipes = [estimate.read_recipe([ROOT / f"recipes/{name}.yaml"]) for name in ESTIMATED]
+    return estimate.overview(recipes, chosen, resources=Path("nowhere"))
 
 
 def main(argv: list[str]) -> None:

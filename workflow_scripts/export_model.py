@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands
-from slamflow.training.slamkit_model import export_slamkit
+from slamflow.adapters.slamkit import export_slamkit
 
 
 def main(argv: list[str]) -> None:
+    """Export the model of --model."""
     parser = commands.parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, help="folder of a model")
     parser.add_argument("--base-model", required=True, help="the text model it descends from: a hub name or a folder")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands
-from slamflow.units.slamkit_format import export_jsonl
+from slamflow.adapters.slamkit_units import export_jsonl
 
 
 def main(argv: list[str]) -> None:

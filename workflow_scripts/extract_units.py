@@ -1,8 +1,8 @@
 """Turn the speech of one shard into units.
 
-Reads a speech shard (Parquet), a codebook, and the encoder's transformers folder. Writes a unit shard (Parquet with
+Reads a speech shard (Parquet), a codebook, and the folder with the encoder's weights. Writes a unit shard (Parquet with
 `id`, `corpus`, `audio`, `speaker`, `split`, `text`, `start`, `seconds`, and the deduplicated `units` with their
-`durations` in frames), its manifest, and the list of recordings that could not be used, with the reason.
+`durations` in ticks), its manifest, and the list of recordings that could not be used, with the reason.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands
-from slamflow.settings.units import ExtractUnits
-from slamflow.units.extract import extract_shard
+from slamflow.tokenizers.extract import extract_shard
+from slamflow.tokenizers.job_settings import ExtractUnits
 
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
     parser.add_argument("--audio", type=Path, required=True, help="the speech shard")
     parser.add_argument("--codebook", type=Path, required=True, help="the codebook")
-    parser.add_argument("--model", type=Path, help="the encoder's transformers folder; logmel has none")
+    parser.add_argument("--model", type=Path, help="folder with the weights of the tokenizer's kind; logmel has none")
     parser.add_argument("--output", type=Path, required=True, help="the unit shard to write")
     parser.add_argument("--manifest", type=Path, required=True, help="JSON manifest to write")
     parser.add_argument("--quarantine", type=Path, required=True, help="JSONL of what was set aside, to write")

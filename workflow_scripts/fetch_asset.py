@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands
+from slamflow.assets.asset import AssetFile
 from slamflow.assets.fetch import fetch
-from slamflow.settings.assets import AssetFile
 
 
 def main(argv: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 Reads speech shards (Parquet) and the encoder's transformers folder, or a given codebook (safetensors, .npy, or a
 scikit-learn k-means pickle, which is never executed). Writes codebook.safetensors (`centroids`, and `mean` and
-`scale` where features are standardised) and its manifest.
+`scale` where features are standardized) and its manifest.
 """
 
 from __future__ import annotations
@@ -11,33 +11,37 @@ from pathlib import Path
 
 from slamflow import commands
 from slamflow.errors import InputError
-from slamflow.settings.units import Encoder
-from slamflow.units.codebook import read_codebook
-from slamflow.units.encoders import load_encoder, prepare_torch
-from slamflow.units.extract import fit_units, write_codebook_manifest
+from slamflow.tokenizers.codebook import read_codebook
+from slamflow.tokenizers.extract import fit_units, write_codebook_manifest
+from slamflow.tokenizers.job_settings import FitUnits
+from slamflow.tokenizers.tokenizer import load_tokenizer, prepare_torch
 
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
     parser.add_argument("--audio", type=Path, nargs="+", default=[], help="speech shards to fit on")
     parser.add_argument("--given", type=Path, help="a codebook to take instead of fitting one")
-    parser.add_argument("--model", type=Path, help="the encoder's transformers folder; logmel has none")
+    parser.add_argument("--model", type=Path, help="folder with the weights of the tokenizer's kind; logmel has none")
     parser.add_argument("--output", type=Path, required=True, help="codebook.safetensors to write")
     parser.add_argument("--manifest", type=Path, required=True, help="JSON manifest to write")
     parser.add_argument("--workers", type=int, default=1, help="processes that encode; does not change the result")
     arguments = parser.parse_args(argv)
-    settings = commands.read_settings(Encoder, arguments.settings)
+    settings = commands.read_settings(FitUnits, arguments.settings)
     if arguments.given is not None:
         codebook = read_codebook(arguments.given)
-        known = arguments.model is not None or settings.kind == "logmel"
-        dimension = load_encoder(settings, arguments.model, prepare_torch()).dimension if known else None
-        codebook.check(arguments.given, dimension, settings.clusters)
+        tokenizer = load_tokenizer(settings.encoder, arguments.model, arguments.given, prepare_torch())
         codebook.save(arguments.output)
         manifest = write_codebook_manifest(
-            settings, arguments.model, codebook, arguments.output, arguments.manifest, {"given": arguments.given.name}
+            settings,
+            arguments.model,
+            codebook,
+            tokenizer.tick_hz,
+            arguments.output,
+            arguments.manifest,
+            {"given": arguments.given.name},
         )
     else:
-        if settings.fit is None or not arguments.audio:
+        if not arguments.audio:
             raise InputError("nothing to fit on: give --audio and fit in the settings, or --given")
         manifest = fit_units(
             settings, arguments.audio, arguments.model, arguments.output, arguments.manifest, arguments.workers

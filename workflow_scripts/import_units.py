@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands
-from slamflow.units.slamkit_format import import_jsonl
+from slamflow.adapters.slamkit_units import import_jsonl
 
 
 def main(argv: list[str]) -> None:

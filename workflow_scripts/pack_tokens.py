@@ -1,8 +1,9 @@
 """Pack documents into token rows of one fixed length.
 
-Reads unit shards (Parquet with `id` and `units`), or for kind `text` stories (JSONL with `id` and `text`, packed as
-UTF-8 bytes). Writes a folder for `datasets.load_from_disk` with the columns `input_ids` (uint16) and `document`
-(int32: which piece of the row a position belongs to, -1 for padding), and manifest.json.
+Reads  unit shards (Parquet with `id` and `units`), or for a vocabulary of text stories (JSONL with `id` and `text`).
+Writes a folder for `datasets.load_from_disk` with the columns `input_ids` (uint16, or uint32 for a vocabulary of more
+       than 65,536 tokens) and `document` (int32: which piece of the row a position belongs to, -1 for padding), and
+       manifest.json, which has the vocabulary.
 
 Each document is written as BOS, tokens, EOS. One that fits a row is never cut; a longer one is cut into full rows and
 a rest, which gets no new BOS.
@@ -13,12 +14,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands, packing
-from slamflow.settings.packing import PackTokens
+from slamflow.recipe.datasets import PackTokens
 
 
 def main(argv: list[str]) -> None:
+    """Pack the files of --input."""
     parser = commands.parser(__doc__)
-    parser.add_argument("--input", type=Path, nargs="+", required=True, help="unit shards, or JSONL for kind text")
+    parser.add_argument("--input", type=Path, nargs="+", required=True, help="unit shards, or stories as JSONL")
     parser.add_argument("--output", type=Path, required=True, help="the folder to write")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(PackTokens, arguments.settings)

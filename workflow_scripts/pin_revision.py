@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands, files
-from slamflow.corpora.hub import newest_commit
+from slamflow.corpora.hub_tables import newest_commit
 
 
 def main(argv: list[str]) -> None:

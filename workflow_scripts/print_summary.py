@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slamflow import commands, files
 from slamflow.errors import InputError
-from slamflow.evaluation.table import render
+from slamflow.report.table import render
 
 
 def main(argv: list[str]) -> None:

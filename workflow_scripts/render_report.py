@@ -1,35 +1,47 @@
 """Write the page of a run: scores, curves, speech to listen to, in one HTML file that needs nothing else.
 
-Reads the summary, the models' metrics.jsonl, unit shards, the vocoders' examples, and continuations with their
-transcripts; what is not given is left out of the page. Writes HTML.
+Reads the summary, the models' metrics.jsonl, unit shards beside their manifests, the vocoders' examples, and
+continuations with their transcripts; what is not given is left out of the page. Writes HTML.
 """
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 from slamflow import commands, files
+from slamflow.recipe.report import RenderReport
 from slamflow.report.page import Sources, render
-from slamflow.settings.report import RenderReport
+
+
+def named_path(text: str) -> tuple[str, Path]:
+    """Name and path of NAME=PATH."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise ArgumentTypeError(f"{text!r} is not NAME=PATH")
+    return name, Path(path)
 
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
     parser.add_argument("--summary", type=Path, required=True, help="the summary, JSON")
-    parser.add_argument("--metrics", type=Path, nargs="*", default=[], help="the models' metrics.jsonl")
-    parser.add_argument("--units", type=Path, nargs="*", default=[], help="unit shards")
-    parser.add_argument("--vocoder-examples", type=Path, nargs="*", default=[], help="examples of vocoders, Parquet")
+    parser.add_argument("--unit-manifests", type=Path, nargs="*", default=[], help="manifests of unit shards, JSON")
     parser.add_argument("--continuations", type=Path, nargs="*", default=[], help="continuations, Parquet")
-    parser.add_argument("--transcripts", type=Path, nargs="*", default=[], help="their transcripts, JSONL")
+    for flag, what in (
+        ("--metrics", "the models' metrics.jsonl, by model"),
+        ("--transcripts", "transcripts of continuations, JSONL, by model"),
+        ("--vocoder-examples", "examples of vocoders, Parquet, by encoder"),
+    ):
+        parser.add_argument(flag, type=named_path, nargs="*", default=[], metavar="NAME=PATH", help=what)
     parser.add_argument("--output", type=Path, required=True, help="the page, HTML")
     arguments = parser.parse_args(argv)
     sources = Sources(
-        arguments.summary,
-        arguments.metrics,
-        arguments.units,
-        arguments.vocoder_examples,
-        arguments.continuations,
-        arguments.transcripts,
+        summary=arguments.summary,
+        unit_manifests=arguments.unit_manifests,
+        continuations=arguments.continuations,
+        metrics=dict(arguments.metrics),
+        transcripts=dict(arguments.transcripts),
+        examples=dict(arguments.vocoder_examples),
     )
     page = render(commands.read_settings(RenderReport, arguments.settings), sources)
     files.write_text(arguments.output, page)

@@ -1,8 +1,8 @@
-"""Score what needs no neural network on one part of a benchmark: a unigram, a 5-gram, and the length.
+"""Score baselines, which need no neural network, on one split of a benchmark.
 
-Reads the items (Parquet), their manifest and the unit shards that the n-grams are fitted on. Writes for each of the
-three a score (JSON) and each pair's likelihoods (Parquet), as score_benchmark does for a model. The likelihoods of
-`length` are numbers of tokens: the shorter sequence wins.
+Reads the items (Parquet), their manifest and the unit shards that baselines are fitted on. Writes for each baseline a
+score (JSON) and each pair's likelihoods (Parquet), as score_benchmark does for a model. The likelihoods of `length` are
+numbers of tokens: the shorter sequence wins.
 """
 
 from __future__ import annotations
@@ -10,49 +10,50 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from slamflow import commands, files, packing
-from slamflow.evaluation import baselines, scores
-from slamflow.evaluation.items import Units, read_items
-from slamflow.settings.evaluation import Evaluation
-
-NAMES = ("unigram", "5gram", "length")
+from slamflow import commands
+from slamflow.errors import InputError
+from slamflow.evaluation import scores
+from slamflow.recipe.evaluation import ScoreBaselines
+from slamflow.scorers import BASELINES
+from slamflow.scorers.ngram import take_tokens
+from slamflow.shards.items import Units, read_items, unit_arrays
+from slamflow.shards.units import read_batches
 
 
 def training_units(paths: list[Path]) -> Iterator[Units]:
     """The sequences of several unit shards, one after the other."""
     for path in paths:
-        for block in packing.read_units(path):
-            yield from np.split(block.values, np.cumsum(block.lengths)[:-1])
+        for batch in read_batches(path, ["units"], 1000):
+            yield from unit_arrays(batch["units"])
+
+
+def by_name(flag: str, values: list[str], names: list[str]) -> dict[str, Path]:
+    """The paths of repeated NAME=PATH. Raises InputError unless each of the baselines has one."""
+    paths = {name: Path(path) for name, _, path in (value.partition("=") for value in values)}
+    if missing := [name for name in names if name not in paths]:
+        raise InputError(f"{flag}: no path for {', '.join(missing)}; give {flag} {missing[0]}=PATH")
+    return paths
 
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--benchmark", required=True, help="its name")
-    parser.add_argument("--part", choices=("dev", "test"), required=True)
-    parser.add_argument("--train", type=Path, nargs="+", required=True, help="unit shards to fit the n-grams on")
+    parser.add_argument("--train", type=Path, nargs="*", default=[], help="unit shards that baselines are fitted on")
     parser.add_argument("--items", type=Path, required=True, help="the pairs, Parquet")
     parser.add_argument("--manifest", type=Path, required=True, help="the items' manifest, JSON")
-    for name in NAMES:
-        parser.add_argument(f"--{name}", type=Path, required=True, help=f"the score of {name}, JSON")
-        parser.add_argument(f"--{name}-pairs", type=Path, required=True, help="its likelihoods, Parquet")
+    parser.add_argument("--score", action="append", required=True, metavar="NAME=PATH", help="a score, JSON")
+    parser.add_argument("--pairs", action="append", required=True, metavar="NAME=PATH", help="likelihoods, Parquet")
     arguments = parser.parse_args(argv)
-    settings = commands.read_settings(Evaluation, arguments.settings)
+    settings = commands.read_settings(ScoreBaselines, arguments.settings)
+    score_paths = by_name("--score", arguments.score, settings.baselines)
+    pair_paths = by_name("--pairs", arguments.pairs, settings.baselines)
     items = read_items(arguments.items)
-    sequences = [item.good for item in items] + [item.bad for item in items]
-    train = baselines.take_tokens(training_units(arguments.train), settings.ngram_tokens)
+    train = take_tokens(training_units(arguments.train), settings.ngram_tokens)
+    sequences = [units for item in items for units in (item.good, item.bad)]
     units = 1 + max(int(sequence.max(initial=0)) for sequence in [*train, *sequences])
-    manifest = files.sha256_file(arguments.manifest)
-    for name in NAMES:
-        if name == "length":
-            nll = baselines.lengths(sequences)
-        else:
-            order = 1 if name == "unigram" else 5
-            nll = baselines.KneserNey(order, units).fit(train).mean_nll(sequences)
-        about = {"benchmark": arguments.benchmark, "part": arguments.part, "model": name, "manifest": manifest}
-        paths = [getattr(arguments, key) for key in (name, f"{name}_pairs")]
-        score = scores.write_scores(items, nll[: len(items)], nll[len(items) :], about, *paths)
+    for name in settings.baselines:
+        about = scores.about(settings.name, settings.kind, settings.split, name, arguments.manifest)
+        scorer = BASELINES.module(name).fit(train, units)
+        score = scores.write_scores(items, scorer, about, score_paths[name], pair_paths[name])
         commands.log.info("%s: %.1f %% of %d", name, 100 * score["accuracy"], score["n"])
 
 

@@ -1,4 +1,4 @@
-"""Judge spoken continuations: transcribe them, and say how likely and how repetitive the transcripts are.
+"""Score spoken continuations: transcribe them, and say how likely and how repetitive the transcripts are.
 
 Reads the continuations that continue_speech wrote, a CTranslate2 Whisper, and a text model (transformers folder).
 Writes GenPPL and auto-BLEU with 95 % intervals (JSON), and the transcripts with the figures of each (JSONL).
@@ -11,33 +11,35 @@ from pathlib import Path
 import torch
 
 from slamflow import commands, files
-from slamflow.generation.gen_ppl import TextJudge
-from slamflow.generation.scores import judge, read_continuations, summarise, versions
+from slamflow.generation.gen_ppl import TextScorer
+from slamflow.generation.scores import score_transcripts, summarize, versions
+from slamflow.recipe.generation import ScoreContinuations
 from slamflow.recognition.whisper import WhisperRecognizer
-from slamflow.settings.generation import ScoreContinuations
+from slamflow.shards.continuations import read_continuations
 
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--model-name", required=True, help="the model's name in the score; truth and shuffled too")
     parser.add_argument("--continuations", type=Path, required=True, help="what continue_speech wrote, Parquet")
     parser.add_argument("--recognizer", type=Path, required=True, help="CTranslate2 Whisper folder")
-    parser.add_argument("--text-model", type=Path, required=True, help="transformers folder of the judging text model")
+    parser.add_argument("--text-model", type=Path, required=True, help="transformers folder of the text model")
     parser.add_argument("--output", type=Path, required=True, help="the score, JSON")
     parser.add_argument("--transcripts", type=Path, required=True, help="the transcripts, JSONL")
     parser.add_argument("--workers", type=int, default=1, help="threads")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(ScoreContinuations, arguments.settings)
     torch.set_num_threads(arguments.workers)
-    items = judge(
-        read_continuations(arguments.continuations),
+    model, rows = read_continuations(arguments.continuations, ("id", "text", "continuation", "audio"))
+    items = score_transcripts(
+        model,
+        rows,
         WhisperRecognizer(arguments.recognizer, arguments.workers),
-        TextJudge(arguments.text_model),
+        TextScorer(arguments.text_model),
     )
     files.write_jsonl(arguments.transcripts, items)
     score = {
-        "model": arguments.model_name,
-        **summarise(items, settings),
+        "model": model,
+        **summarize(items, settings.bootstrap),
         "continuations_sha256": files.sha256_file(arguments.continuations),
         "versions": versions(),
     }
@@ -45,7 +47,7 @@ def main(argv: list[str]) -> None:
     shown = "none" if score["gen_ppl"] is None else f"{score['gen_ppl']:.1f}"
     commands.log.info(
         "%s, n = %d: GenPPL %s, auto-BLEU %s, %d empty transcripts, %d loops",
-        arguments.model_name,
+        model,
         score["n"],
         shown,
         score["auto_bleu"],

@@ -1,4 +1,4 @@
-"""Judge a vocoder: how much of held-out speech is understood in the original and after units and vocoder.
+"""Evaluate a vocoder: WER and PER of held-out speech, in the original and resynthesized from its units.
 
 Reads a vocoder, speech shards, the unit shards made from them, and a CTranslate2 Whisper. Writes word error rates by
 Whisper and phone error rates by hama, against the texts (JSON), and a few pairs to listen to (Parquet with id,
@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 
 from slamflow import commands, files
+from slamflow.evaluation.intelligibility import choose, listen, summarize, versions, write_examples
 from slamflow.recognition.whisper import WhisperRecognizer
-from slamflow.settings.vocoder import ScoreVocoder
-from slamflow.vocoder.intelligibility import choose, listen, summarise, versions, write_examples
-from slamflow.vocoder.synthesis import WEIGHTS, load_vocoder
+from slamflow.vocoders.job_settings import ScoreVocoder
+from slamflow.vocoders.vocoder import WEIGHTS, load_vocoder
 
 
 def main(argv: list[str]) -> None:
@@ -37,13 +37,14 @@ def main(argv: list[str]) -> None:
     heard = listen(utterances, vocoder, WhisperRecognizer(arguments.recognizer, arguments.workers))
     write_examples(arguments.examples, heard)
     score = {
-        **summarise(heard),
+        "encoder": settings.encoder,
+        **summarize(heard),
         "vocoder_sha256": files.sha256_file(arguments.vocoder / WEIGHTS),
         "versions": versions(),
     }
     files.write_json(arguments.output, score)
     commands.log.info(
-        "n = %d: words wrong %.1f %% in the original, %.1f %% in the resynthesis; phones wrong %.1f and %.1f %%",
+        "n = %d: WER %.1f %% in the original, %.1f %% in the resynthesis; PER %.1f and %.1f %%",
         score["n"],
         *(100 * score[key] for key in ("wer_original", "wer_resynthesis", "per_original", "per_resynthesis")),
     )

@@ -2,7 +2,7 @@
 
 Reads scores with their pairs, the models' training.json, the manifests of units and codebooks, the distances between
 voices, the scores of vocoders and continuations, and Snakemake's benchmark files ({rule}/{job}.tsv under the folder of
-job costs). Writes results/summary/<recipe>.json; print_summary shows it. The settings are the whole recipe.
+job costs). Writes results/summary/<recipe>.json; print_summary shows it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands, files
-from slamflow.evaluation.summary import summarize
-from slamflow.settings.recipe import Recipe
+from slamflow.recipe.report import Summarize
+from slamflow.report.summary import summarize
 
 
 def main(argv: list[str]) -> None:
@@ -28,9 +28,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--resources", type=Path, help="folder of assets and converted models, for their sizes")
     parser.add_argument("--output", type=Path, required=True, help="the summary, JSON")
     arguments = parser.parse_args(argv)
-    recipe = commands.read_settings(Recipe, arguments.settings)
     summary = summarize(
-        recipe,
+        commands.read_settings(Summarize, arguments.settings),
         arguments.scores,
         arguments.pairs,
         arguments.training,

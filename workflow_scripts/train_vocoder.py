@@ -6,15 +6,11 @@ course of the training) to the output folder.
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
-from slamflow import commands, files
-from slamflow.settings.vocoder import TrainVocoder
-from slamflow.vocoder.synthesis import DESCRIPTION, WEIGHTS
-from slamflow.vocoder.training import train
+from slamflow import commands
+from slamflow.vocoders import VOCODERS
+from slamflow.vocoders.job_settings import TrainVocoder
 
 
 def main(argv: list[str]) -> None:
@@ -25,22 +21,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; their number shows in the last bits")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(TrainVocoder, arguments.settings)
-    torch.set_num_threads(arguments.threads)
-    vocoder, record = train(settings, arguments.audio, arguments.units)
-    vocoder.save_weights(arguments.output / WEIGHTS)
-    files.write_json(
-        arguments.output / DESCRIPTION,
-        {
-            "units": settings.units,
-            "frame_rate_hz": settings.frame_rate_hz,
-            "width": settings.training.width,
-            "blocks": settings.training.blocks,
-            "training": record,
-            "settings": settings.model_dump(),
-            "sha256": files.sha256_file(arguments.output / WEIGHTS),
-            "versions": {name: version(name) for name in ("numpy", "soundfile", "soxr", "torch")},
-        },
-    )
+    kind = VOCODERS.module(settings.vocoder.kind)
+    kind.train(settings, arguments.audio, arguments.units, arguments.threads, arguments.output)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,18 @@ reads: the workflow, Snakemake's record of what was run, <results>/job_costs/
 from __future__ import annotations
 
 import ast
+import contextlib
 import csv
 import json
 import logging
 import os
+import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from slamflow import commands
 from slamflow.errors import InputError
@@ -25,6 +27,8 @@ from slamflow.errors import InputError
 ROOT = Path(__file__).parents[1]
 SHORT = 40
 """Characters of a parameter that is worth showing as it is."""
+WHOLE_RECIPE = "recipe"
+"""The parameter of rules that read the whole recipe."""
 
 
 def shown(value: Any) -> str:
@@ -48,36 +52,83 @@ def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
         yield f"{key} {shown(old)} -> {shown(new)}"
 
 
-def code_changes(old: str, new: str) -> list[str]:
-    """The files whose code differs between two digests of slamflow.code_digest."""
-    before, after = (dict(part.rsplit(":", 1) for part in text.split()) for text in (old, new))
-    names = sorted(before.keys() | after.keys())
-    return [f"code of {name}" for name in names if before.get(name) != after.get(name)]
+class Change(NamedTuple):
+    """One thing that differs, in words."""
+
+    text: str
+    is_of_recipe: bool = False
+    """Whether it was seen in a parameter that holds the whole recipe: the jobs that it concerns tell it too."""
+
+    @property
+    def last_key(self) -> str:
+        """The text without the sections around the key."""
+        key, space, values = self.text.partition(" ")
+        return key.rpartition(".")[2] + space + values
 
 
-def kind_of(value: str) -> str:
-    """What a recorded parameter is: a JSON object, a digest of code, or something else."""
-    if value.startswith("{") and value.endswith("}"):
-        return "settings"
-    return "code" if ".py:" in value.split(" ", 1)[0] else "other"
+class Parameter(NamedTuple):
+    """A parameter of a job, taken apart: a JSON object, the files of a digest of code, and what is left."""
+
+    settings: dict[str, Any] | None
+    code: dict[str, str]
+    rest: str
 
 
-def parameter_changes(old: Iterable[str], new: Iterable[str]) -> list[str]:
-    """In words, what differs between the parameters of a job as recorded (as Python literals) and now."""
-    before = {kind_of(value): value for value in map(str, map(ast.literal_eval, old))}
-    after = {kind_of(value): value for value in map(str, map(ast.literal_eval, new))}
-    changes: list[str] = []
-    for kind in sorted(before.keys() | after.keys()):
-        if kind == "settings" and kind in before and kind in after:
-            changes += differences(json.loads(before[kind]), json.loads(after[kind]))
-        elif kind == "code" and kind in before and kind in after:
-            changes += code_changes(before[kind], after[kind])
-        elif kind != "other":
-            changes.append(kind)
-        elif max(len(side.get(kind, "")) for side in (before, after)) <= SHORT:
-            changes.append(f"{before.get(kind)} -> {after.get(kind)}")
+def take_apart(value: str) -> Parameter:
+    """The parts of a parameter: they come in this order, each of them may be missing."""
+    settings, end = None, 0
+    if value.startswith("{"):
+        with contextlib.suppress(json.JSONDecodeError):
+            settings, end = json.JSONDecoder().raw_decode(value)
+    code, rest = {}, []
+    for word in value[end:].split():
+        if match := re.fullmatch(r"(\S+\.\w+):([0-9a-f]+)", word):
+            code[match[1]] = match[2]
         else:
-            changes.append("another list of items")
+            rest.append(word)
+    return Parameter(settings, code, " ".join(rest))
+
+
+def code_changes(old: dict[str, str], new: dict[str, str]) -> list[str]:
+    """The files whose code differs between two digests of slamflow.code_digest."""
+    return [f"code of {name}" for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+
+
+def likeness(old: Parameter, new: Parameter) -> int:
+    """How much speaks for two parameters being the same one before and after; 0 if they are of different kinds."""
+    if (old.settings is None, not old.code, not old.rest) != (new.settings is None, not new.code, not new.rest):
+        return 0
+    shared = len((old.settings or {}).keys() & (new.settings or {}).keys()) + len(old.code.keys() & new.code.keys())
+    return 1 + shared
+
+
+def parameter_changes(
+    old: Iterable[str], new: Iterable[str], names: Mapping[str, str], settings_only: bool = False
+) -> list[Change]:
+    """In words, what differs between the parameters of a job as recorded and now, both as Python literals.
+
+    `names` has the rule's names of the values now. Snakemake records values without names: each new one is compared
+    with the old one that is most like it.
+    """
+    before = [take_apart(str(ast.literal_eval(text))) for text in old]
+    after = [(names.get(value, "a parameter"), take_apart(value)) for value in map(str, map(ast.literal_eval, new))]
+    left = list(before)
+    changes: list[Change] = []
+    for name, now in sorted(after, key=lambda item: item[0]):
+        then = max(left, key=lambda one: likeness(one, now), default=None)
+        if then is None or not likeness(then, now):
+            changes += [] if settings_only else [Change(f"{name} changed")]
+            continue
+        left.remove(then)
+        whole = name == WHOLE_RECIPE
+        changes += [Change(text, whole) for text in differences(then.settings or {}, now.settings or {})]
+        if settings_only:
+            continue
+        changes += map(Change, code_changes(then.code, now.code))
+        if then.rest != now.rest:
+            alike = sum(likeness(one, now) == likeness(then, now) for one in before)
+            is_shown = alike == 1 and max(len(then.rest), len(now.rest)) <= SHORT
+            changes.append(Change(f"{name} {then.rest} -> {now.rest}" if is_shown else f"{name} changed"))
     return changes
 
 
@@ -94,31 +145,32 @@ def in_words(seconds: float) -> str:
     return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
 
 
-def causes(dag: Any, job: Any) -> list[str]:
+def names_of_parameters(job: Any) -> dict[str, str]:
+    """The rule's names of the parameters of a job, by value."""
+    return {str(value): name for name, value in job.params.items()}
+
+
+def causes(dag: Any, job: Any) -> list[Change]:
     """Why a job itself is due; empty if it only follows from others."""
     reason = dag.reason(job)
-    found: list[str] = []
-    if reason.params_changed:
-        found += parameter_changes(reason.params_changed.only_old, reason.params_changed.only_new)
+    found: list[Change] = []
+    if changed := reason.params_changed:
+        found += parameter_changes(changed.only_old, changed.only_new, names_of_parameters(job))
     if reason.code_changed:
-        found.append("the rule's command line")
+        found.append(Change("the rule's command line"))
     if reason.input_changed:
-        found.append("another set of input files")
-    found += [f"{file} is new or changed" for file in sorted(map(str, reason.updated_input))]
+        found.append(Change("another set of input files"))
+    found += [Change(f"{file} is new or changed") for file in sorted(map(str, reason.updated_input))]
     if missing := sorted(map(str, reason.missing_output)):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        found.append(f"{missing[0]}{more} missing")
+        found.append(Change(f"{missing[0]}{more} missing"))
     return found
 
 
-def own_settings(dag: Any, job: Any) -> list[str]:
+def own_settings(dag: Any, job: Any) -> list[Change]:
     """The changed settings of a job that is due for other reasons: Snakemake does not compare those by itself."""
     changed = dag.workflow.persistence.params_changed(job)
-    settings = [
-        [value for value in side if kind_of(str(ast.literal_eval(value))) == "settings"]
-        for side in (changed.only_old, changed.only_new)
-    ]
-    return parameter_changes(*settings) if all(settings) else []
+    return parameter_changes(changed.only_old, changed.only_new, names_of_parameters(job), settings_only=True)
 
 
 def name_of(job: Any) -> str:
@@ -137,10 +189,10 @@ def report(dag: Any) -> Iterator[str]:
     # Below a job that is due, a job reruns anyway: only settings of its own are news.
     below = {job: any(parent in due for parent in dag.dependencies[job]) for job in due}
     found = {job: own_settings(dag, job) if below[job] else causes(dag, job) for job in due}
-    said = {change for changes in found.values() for change in changes}
+    said = {change.last_key for changes in found.values() for change in changes if not change.is_of_recipe}
     for job in due:
         # What gets the whole recipe would say `models.cold.seed` of a changed `seed`.
-        news = [change for change in found[job] if not any(change.endswith(f".{other}") for other in said)]
+        news = [change.text for change in found[job] if not (change.is_of_recipe and change.last_key in said)]
         if news:
             roots.setdefault((job.rule.name, "; ".join(news)), []).append(job)
         else:

@@ -8,13 +8,12 @@ task `swuggy` words and pseudo-words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from slamflow import commands, files
-from slamflow.settings.corpora import WriteMinimalPairs
+from slamflow.corpora.job_settings import WriteMinimalPairs
 from slamflow.sharding import parse_shard, shard_of
-from slamflow.stories import minimal_pairs, pseudo_words
+from slamflow.text import PAIR_TEXTS
 
 
 def main(argv: list[str]) -> None:
@@ -22,12 +21,10 @@ def main(argv: list[str]) -> None:
     arguments.add_argument("--output", type=Path, required=True, help="JSONL to write")
     options = arguments.parse_args(argv)
     settings = commands.read_settings(WriteMinimalPairs, options.settings)
-    task = {"sblimp": minimal_pairs, "swuggy": pseudo_words}[settings.task]
     index, count = parse_shard(settings.shard)
-    records: list[Mapping[str, str | None]] = task.write_minimal_pairs(settings.seed, settings.split, settings.pairs)
-    files.write_jsonl(
-        options.output, [dict(record) for record in records if shard_of(str(record["id"]), count) == index]
-    )
+    write = PAIR_TEXTS.module(settings.task).write_minimal_pairs
+    records = write(settings.seed, settings.split, settings.pairs)
+    files.write_jsonl(options.output, [record for record in records if shard_of(record["id"], count) == index])
     commands.log.info("%s: of %d pairs", options.output, len(records))
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ..dag.conftest import ROOT, SMALL, Checkout, copy_checkout
+from ..dag.conftest import ROOT, SMALL, Checkout, copy_checkout, made_once
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 SLURM = ("sbatch", "srun", "sacct", "sacctmgr", "sinfo", "scontrol", "scancel", "squeue")
@@ -66,22 +64,15 @@ class Cluster:
 
     def snakemake(self, *arguments: str, check: bool = True) -> str:
         """Run the workflow on the cluster; its output."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.checkout.code / "Snakefile")]
+        command = ["-m", "snakemake", "--snakefile", str(self.checkout.code / "Snakefile")]
         command += ["--workflow-profile", str(self.checkout.code / "profiles/slurm"), "--configfile", "small.yaml"]
         # The plugin looks every second here.
         command += ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", *arguments]
-        path = f"{self.root / 'bin'}:{os.environ['PATH']}"
-        done = subprocess.run(
-            command,
-            cwd=self.checkout.work,
-            env={**os.environ, "PATH": path, "STAND_IN_RECORDS": str(self.records)},
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        assert not check or done.returncode == 0, done.stdout
-        return done.stdout
+        done = self.checkout.python(*command, STAND_IN_RECORDS=str(self.records))
+        shown = done.stdout + done.stderr
+        self.checkout.check_commands()
+        assert not check or done.returncode == 0, shown
+        return shown
 
     def submit_all(self, *arguments: str) -> list[Submission]:
         """Submit jobs whose outputs the stand-in writes without running them; the submissions, in their order."""
@@ -123,8 +114,9 @@ def new_cluster(root: Path) -> Cluster:
 @pytest.fixture(scope="session")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cluster, list[Submission]]:
     """A cluster that the whole recipe was submitted to; copy it before changing anything."""
-    cluster = new_cluster(tmp_path_factory.mktemp("cluster"))
-    return cluster, cluster.submit_all()
+    root = made_once(tmp_path_factory, "cluster", lambda root: new_cluster(root).submit_all())
+    cluster = Cluster(Checkout(root / "code", root / "work"))
+    return cluster, cluster.submissions()
 
 
 @pytest.fixture

@@ -14,14 +14,15 @@ from .conftest import Cluster, Submission, new_cluster
 
 GPU_RULES = {
     "calibrate",
-    "pretrain",
-    "dpo",
+    "train",
     "fit_units",
     "extract_units",
     "score_benchmark",
     "continue_speech",
     "score_continuations",
 }
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def of(submissions: list[Submission], rule: str) -> list[Submission]:
 
 def test_the_whole_recipe_is_submitted(submissions: list[Submission]) -> None:
     submitted = Counter(rule for submission in submissions for rule in submission.rules)
-    for rule in ("convert_asset", "fit_units", "pack_tokens", "pretrain", "score_benchmark", "summarize"):
+    for rule in ("convert_asset", "fit_units", "pack_tokens", "train", "score_benchmark", "summarize"):
         assert submitted[rule] >= 1, rule
     # Downloads stay where there is a network.
     assert submitted["fetch_asset"] == 0
@@ -67,7 +68,7 @@ def test_only_what_computes_with_models_asks_for_a_gpu(submissions: list[Submiss
         wanted = "1" if GPU_RULES & set(submission.rules) else None
         assert submission.value("--gpus") == wanted, submission.rules
         assert submission.value("--gres") is None
-    assert of(submissions, "pretrain")
+    assert of(submissions, "train")
     assert of(submissions, "extract_units")
 
 
@@ -89,12 +90,12 @@ def test_memory_time_cpus_and_log(submissions: list[Submission]) -> None:
     for submission in submissions:
         assert submission.value("--mem")
         assert submission.value("-t")
-    cold = next(submission for submission in of(submissions, "pretrain") if "model=cold" in submission.jobs[0])
+    cold = next(submission for submission in of(submissions, "train") if "model=cold" in submission.jobs[0])
     assert cold.value("--mem") == "64000"
     assert cold.value("-t") == "2880"
     assert cold.value("--cpus-per-task") == "8"
-    assert cold.value("--comment") == "rule_pretrain_wildcards_pocket_cold"
-    assert str(cold.value("--output")).endswith(".snakemake/slurm_logs/rule_pretrain/pocket_cold/%j.log")
+    assert cold.value("--comment") == "rule_train_wildcards_pocket_cold"
+    assert str(cold.value("--output")).endswith(".snakemake/slurm_logs/rule_train/pocket_cold/%j.log")
     [summary] = of(submissions, "summarize")
     assert (summary.value("--mem"), summary.value("-t"), summary.value("--cpus-per-task")) == ("2000", "60", "1")
 

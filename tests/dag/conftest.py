@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+
+from .warm import Warm
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "recipes", "workflow_scripts", "examples")
@@ -34,6 +39,10 @@ SMALL = {
 }
 
 
+warm = functools.cache(Warm)
+"""One process for all questions of a session; it ends with the session."""
+
+
 @dataclass
 class Checkout:
     """A checkout and the folder that its workflow runs in."""
@@ -41,21 +50,52 @@ class Checkout:
     code: Path
     work: Path
 
-    def snakemake(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run snakemake in the working folder with fake commands first on the PATH."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.code / "Snakefile"), "--cores", "4"]
+    @property
+    def library(self) -> Path:
+        """Where its commands and its slamflow lie."""
+        return self.code / "workflow_scripts"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Fake commands come first on the PATH, and write down how they were called."""
         path = f"{self.code.parent / 'bin'}:{os.environ['PATH']}"
-        done = subprocess.run(
-            [*command, "--workflow-profile", str(self.code / "profiles/default"), *arguments],
-            cwd=self.work,
-            env={**os.environ, "PATH": path, **environment},
-            text=True,
-            capture_output=True,
-            check=False,
-        )
+        return {**os.environ, "PATH": path, "FAKE_COMMANDS": str(self.called)}
+
+    @property
+    def called(self) -> Path:
+        """What the fake commands of a run wrote down."""
+        return self.work / "commands.jsonl"
+
+    def python(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """`python *command` in the working folder, by a fork of a process that has imported Snakemake."""
+        return warm().run(self.library, *command, cwd=self.work, environment={**self.environment, **environment})
+
+    def snakemake(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run snakemake in the working folder; in a new Python if variables are given, which may be for its start."""
+        command = ["-m", "snakemake", "--snakefile", str(self.code / "Snakefile"), "--cores", "4"]
+        command += ["--workflow-profile", str(self.code / "profiles/default"), *arguments]
+        if environment:
+            done = subprocess.run(
+                [sys.executable, *command],
+                cwd=self.work,
+                env={**self.environment, **environment},
+                text=True,
+                capture_output=True,
+                check=False,
+            )
+        else:
+            done = self.python(*command)
+        self.check_commands()
         if check and done.returncode:
             raise AssertionError(f"snakemake failed:\n{done.stdout}\n{done.stderr}")
         return done
+
+    def check_commands(self) -> None:
+        """Have the real commands' own parsers read how the fake ones were called since the last time."""
+        if self.called.exists():
+            done = self.python(str(Path(__file__).with_name("check_commands.py")), str(self.called))
+            self.called.unlink()
+            assert done.returncode == 0, f"a rule calls its command wrongly:\n{done.stdout}{done.stderr}"
 
     def run(self, *arguments: str) -> None:
         """Run the workflow."""
@@ -76,10 +116,19 @@ class Checkout:
 
     def edit_code(self, name: str, old: str, new: str) -> None:
         """Replace text in a file of the checkout."""
+        self.own_code()
         path = self.code / name
         text = path.read_text()
         assert old in text, f"{name} has no {old!r}"
         path.write_text(text.replace(old, new, 1))
+
+    def own_code(self) -> None:
+        """Move to a copy of the code, which may be edited; the code of the fixture is shared."""
+        root = self.work.parent
+        if self.code.parent != root:
+            shutil.copytree(self.code, root / "code")
+            shutil.copytree(self.code.parent / "bin", root / "bin")
+            self.code = root / "code"
 
 
 def merge(into: dict, changes: dict) -> None:
@@ -109,21 +158,45 @@ def copy_checkout(target: Path) -> Path:
     return target
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first process of a session makes, and that all its processes read."""
+    base = factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with open(root / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / name / "made").exists():
+            shutil.rmtree(root / name, ignore_errors=True)
+            (root / name).mkdir()
+            make(root / name)
+            (root / name / "made").touch()
+    return root / name
+
+
+def finish(root: Path) -> None:
+    """Copy the checkout and run its workflow."""
+    (root / "work").mkdir()
+    (root / "work/small.yaml").write_text(yaml.safe_dump(SMALL))
+    Checkout(copy_checkout(root / "code"), root / "work").run()
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout whose workflow has run; copy it before changing anything."""
-    root = tmp_path_factory.mktemp("finished")
-    work = root / "work"
-    work.mkdir()
-    (work / "small.yaml").write_text(yaml.safe_dump(SMALL))
-    checkout = Checkout(copy_checkout(root / "code"), work)
-    checkout.run()
-    return checkout
+    root = made_once(tmp_path_factory, "finished", finish)
+    return Checkout(root / "code", root / "work")
 
 
 @pytest.fixture
-def checkout(finished: Checkout, tmp_path: Path) -> Checkout:
-    """A copy of the finished checkout, elsewhere on the disk: so each test moves it too."""
+def checkout(finished: Checkout, tmp_path: Path) -> Iterator[Checkout]:
+    """The finished checkout with a copy of its working folder, elsewhere on the disk: so each test moves that too."""
     root = tmp_path / "copy"
-    shutil.copytree(finished.code.parent, root, symlinks=True, copy_function=shutil.copy2)
-    return Checkout(root / "code", root / "work")
+    shutil.copytree(finished.work, root / "work", symlinks=True)
+    before = state_of_code(finished)
+    yield Checkout(finished.code, root / "work")
+    assert state_of_code(finished) == before, "this test changed the code that all tests share: see Checkout.own_code"
+
+
+def state_of_code(checkout: Checkout) -> dict[Path, int]:
+    """When each file of a checkout was changed."""
+    files = [path for path in checkout.code.rglob("*") if "__pycache__" not in path.parts]
+    return {path: path.stat().st_mtime_ns for path in files}

@@ -2,42 +2,51 @@
 """Stands in for `python` and `torchrun` in the DAG tests: writes what a command would write, in no time.
 
 Each output's content is a digest of the command's name, its settings and the content of its inputs, as it would be
-with the real command: equal work gives equal files.
+with the real command: equal work gives equal files. How it was called is written down, for check_commands.py.
 """
 
 import hashlib
+import json
+import os
 import sys
 from pathlib import Path
 
 FOLDERS = {
     "pack_tokens": ["data-00000-of-00001.arrow", "dataset_info.json", "state.json", "manifest.json"],
-    "pretrain": ["config.json", "model.safetensors", "speech.json", "training.json", "metrics.jsonl"],
-    "dpo": ["config.json", "model.safetensors", "speech.json", "training.json", "metrics.jsonl"],
+    "train": ["config.json", "model.safetensors", "speech.json", "training.json", "metrics.jsonl"],
+    "package_model": ["codebook.safetensors", "package.json"],
     "train_vocoder": ["vocoder.safetensors", "vocoder.json"],
     "convert_asset": ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"],
     "convert_encoder": ["config.json", "model.safetensors", "preprocessor_config.json"],
     "convert_vocoder": ["vocoder.safetensors", "vocoder.json"],
 }
-OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs", "--examples", "--transcripts", "--text"}
-OUTPUTS |= {f"--{name}{suffix}" for name in ("unigram", "5gram", "length") for suffix in ("", "-pairs")}
-READ_PAIRS = {"dpo"}
-READ_MANIFEST = {"score_benchmark", "score_baselines"}
-MACHINE = {"--workers", "--threads", "--micro-batch-tokens", "--state", "--plan"}
+OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs", "--score", "--examples", "--transcripts", "--text"}
+READ = {
+    "train": {"--pairs"},
+    "summarize": {"--pairs"},
+    "score_benchmark": {"--manifest"},
+    "score_baselines": {"--manifest"},
+    "render_report": {"--transcripts"},
+}
+"""Flags of commands that read what others write by them."""
+WRITTEN = {"package_model": {"--model"}}
+"""Folders of inputs that a command adds files to."""
+MACHINE = {"--workers", "--threads", "--micro-batch-tokens", "--state", "--calibration"}
 
 
 def main() -> None:
     script = next(index for index, argument in enumerate(sys.argv) if argument.endswith(".py") and index > 0)
     name = Path(sys.argv[script]).stem
+    with open(os.environ["FAKE_COMMANDS"], "a", encoding="utf-8") as called:
+        called.write(json.dumps(sys.argv[script:]) + "\n")
     meaning = hashlib.sha256(name.encode())
     written, flag = [], ""
     for argument in sys.argv[script + 1 :]:
         if argument.startswith("--"):
             flag = argument
             continue
-        if flag in OUTPUTS and not (
-            (flag == "--manifest" and name in READ_MANIFEST) or (flag == "--pairs" and name in READ_PAIRS)
-        ):
-            written.append((flag, Path(argument)))
+        if flag in WRITTEN.get(name, ()) or (flag in OUTPUTS and flag not in READ.get(name, ())):
+            written.append((flag, Path(argument.split("=")[-1])))
         elif flag == "--settings":
             meaning.update(argument.encode())
         elif flag not in MACHINE:

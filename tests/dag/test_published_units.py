@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from .conftest import Checkout
 
+pytestmark = pytest.mark.slow
 ENCODER = {"model": "textless:mhubert-base-25hz", "codebook": "textless:mhubert-base-25hz-kmeans-500"}
 VOCODER = "textless:mhubert-base-25hz-kmeans-500-hifigan"
 
@@ -22,7 +25,7 @@ def test_published_units_and_their_vocoder_are_planned(checkout: Checkout) -> No
     assert due == {"fetch_asset": 2, "convert_vocoder": 1}  # the generator and its configuration
 
 
-def test_a_published_vocoder_is_judged_where_speech_is_held_out_for_it(checkout: Checkout) -> None:
+def test_a_published_vocoder_is_evaluated_where_speech_is_held_out_for_it(checkout: Checkout) -> None:
     checkout.edit_recipe(
         encoders={"mhubert": {"kind": "hubert", **ENCODER}},
         vocoders={"mhubert": {"kind": "hifigan", "model": VOCODER, "held_out": ["stories/test"]}},
@@ -58,7 +61,7 @@ def test_textlesslib_itself_reads_what_was_downloaded(checkout: Checkout) -> Non
 def test_a_vocoder_of_neither_kind_is_named(checkout: Checkout) -> None:
     checkout.edit_recipe(vocoders={"whisper": {"kind": "griffin"}})
     failed = checkout.snakemake("--dry-run", "--configfile", "small.yaml", check=False)
-    assert "needs kind: trained (or none) or hifigan" in failed.stdout + failed.stderr
+    assert "vocoders.whisper: kind must be one of trained, hifigan" in failed.stdout + failed.stderr
 
 
 def test_a_vocoder_that_is_nowhere_is_named(checkout: Checkout) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from slamflow.report.stages import NEXT
+from slamflow.report.rules import RULES
 
 from .conftest import ROOT, Checkout
 
@@ -21,6 +21,11 @@ POCKET = yaml.safe_load((ROOT / "config.yaml").read_text())
 SCORES_OF_ONE_MODEL = 2 * len(POCKET["benchmarks"])  # dev and test
 PAGE = {"summarize": 1, "render_report": 1}  # what all else ends in
 SCORES_OF_WARM = 2 * sum("models" not in benchmark for benchmark in POCKET["benchmarks"].values())
+
+
+def trained(count: int) -> dict[str, int]:
+    """The jobs that follow if the weights of `count` models of units are trained anew."""
+    return {"train": count, "package_model": count}
 
 
 def continued(count: int) -> dict[str, int]:
@@ -32,6 +37,8 @@ ALL_CONTINUED = continued(len(POCKET["generation"]["models"]) + 2)  # the truth 
 
 
 def test_nothing_is_due_after_a_run_even_in_a_moved_checkout(checkout: Checkout) -> None:
+    assert checkout.due() == Counter()
+    checkout.own_code()
     assert checkout.due() == Counter()
 
 
@@ -51,10 +58,11 @@ def test_the_drawn_workflow_is_snakemakes(checkout: Checkout) -> None:
     names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', dot, flags=re.MULTILINE))
     edges = {(names[a], names[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", dot, flags=re.MULTILINE)}
     edges = {(a, b) for a, b in edges if a != b and b != "all"}
-    assert ("pretrain", "render_report") in edges
-    assert edges <= {(name, other) for name, others in NEXT.items() for other in others}
+    assert ("train", "render_report") in edges
+    assert edges <= {(name, other) for name, rule in RULES.items() for other in rule.read_by}
 
 
+@pytest.mark.slow
 def test_snakemakes_own_report_has_the_page_and_the_scores(checkout: Checkout) -> None:
     checkout.snakemake("--configfile", "small.yaml", "--report", "report.zip")
     with zipfile.ZipFile(checkout.work / "report.zip") as archive:
@@ -74,11 +82,10 @@ def test_a_deleted_shard_of_units_is_made_again(checkout: Checkout) -> None:
 
 def test_a_changed_learning_rate_reruns_that_model_and_what_follows(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"warm": {"learning_rate": 4.0e-3}})
-    assert checkout.due() == {"pretrain": 1, "score_benchmark": SCORES_OF_WARM, **PAGE}
+    assert checkout.due() == {**trained(1), "score_benchmark": SCORES_OF_WARM, **PAGE}
     checkout.edit_recipe(models={"warm": {"learning_rate": 1.0e-3}, "cold": {"learning_rate": 4.0e-3}})
     assert checkout.due() == {
-        "pretrain": 1,
-        "dpo": 1,
+        **trained(2),
         "score_benchmark": 2 * SCORES_OF_ONE_MODEL,
         **continued(2),
         **PAGE,
@@ -87,13 +94,14 @@ def test_a_changed_learning_rate_reruns_that_model_and_what_follows(checkout: Ch
 
 def test_a_changed_dpo_learning_rate_reruns_dpo_and_what_follows(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"aligned": {"learning_rate": 1.0e-6}})
-    assert checkout.due() == {"dpo": 1, "score_benchmark": SCORES_OF_ONE_MODEL, **continued(1), **PAGE}
+    assert checkout.due() == {**trained(1), "score_benchmark": SCORES_OF_ONE_MODEL, **continued(1), **PAGE}
 
 
 def test_other_defaults_of_pretraining_do_not_concern_dpo(checkout: Checkout) -> None:
     checkout.edit_recipe(training={"weight_decay": 0.2})
-    assert checkout.due("models") == {"pretrain": 3, "dpo": 1}  # dpo for its parent's sake
-    job = checkout.snakemake("models", "--dry-run", "--configfile", "small.yaml").stdout.split("rule dpo:")[1]
+    assert checkout.due("models") == {"train": 4, "package_model": 3}  # aligned for its parent's sake
+    out = checkout.snakemake("models", "--dry-run", "--configfile", "small.yaml").stdout
+    [job] = [text for text in out.split("rule train:")[1:] if "model=aligned" in text.split("rule ")[0]]
     assert "Params have changed" not in job.split("rule ")[0]
 
 
@@ -101,7 +109,7 @@ def test_a_stricter_filter_of_pairs_reruns_dpo_and_no_speech(checkout: Checkout)
     checkout.edit_recipe(preferences={"endings": {"max_auto_bleu": 0.1}})
     assert checkout.due() == {
         "build_preferences": 1,
-        "dpo": 1,
+        **trained(1),
         "score_benchmark": SCORES_OF_ONE_MODEL,
         **continued(1),
         **PAGE,
@@ -116,7 +124,8 @@ def test_how_a_training_is_watched_reruns_no_training(checkout: Checkout) -> Non
 def test_a_text_models_change_reaches_the_warm_model(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"story_text": {"seed": 5}})
     assert checkout.due() == {
-        "pretrain": 2,
+        "train": 2,
+        "package_model": 1,
         "score_benchmark": SCORES_OF_WARM,
         **PAGE,
     }
@@ -124,7 +133,8 @@ def test_a_text_models_change_reaches_the_warm_model(checkout: Checkout) -> None
 
 def test_another_training_of_the_vocoder_reruns_it_and_what_is_spoken(checkout: Checkout) -> None:
     checkout.edit_recipe(vocoders={"whisper": {"training": {"steps": 7}}})
-    assert checkout.due() == {"train_vocoder": 1, "score_vocoder": 1, **ALL_CONTINUED, **PAGE}
+    followers = {"score_vocoder": 1, "package_model": 3, **ALL_CONTINUED, **PAGE}
+    assert checkout.due() == {"train_vocoder": 1, **followers}
 
 
 def test_another_temperature_reruns_continuations_only(checkout: Checkout) -> None:
@@ -133,7 +143,7 @@ def test_another_temperature_reruns_continuations_only(checkout: Checkout) -> No
 
 
 def test_more_judged_utterances_rerun_the_vocoders_score_only(checkout: Checkout) -> None:
-    checkout.edit_recipe(vocoders={"whisper": {"judged": 10}})
+    checkout.edit_recipe(vocoders={"whisper": {"eval_utterances": 10}})
     assert checkout.due() == {"score_vocoder": 1, **PAGE}
 
 
@@ -149,24 +159,36 @@ def test_a_recipe_without_vocoder_and_continuations_has_their_jobs_not(checkout:
         shutil.rmtree(checkout.work / "results" / path)
     recipe = yaml.safe_load((checkout.code / "config.yaml").read_text())
     del recipe["vocoders"], recipe["generation"]
+    checkout.own_code()
     (checkout.code / "config.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-    assert checkout.due() == {**PAGE}
+    assert checkout.due() == {"package_model": 3, **PAGE}  # without the vocoder in the models' folders
 
 
 def test_an_edit_in_the_packing_code_reruns_packing_and_what_follows(checkout: Checkout) -> None:
     checkout.edit_code("workflow_scripts/slamflow/packing.py", "from __future__ import annotations", "EDITED = True")
     due = checkout.due()
     assert due["pack_tokens"] == 5
-    assert due["pretrain"] == 3
-    assert due["dpo"] == 1
+    assert due["train"] == 4
     assert due["score_benchmark"] == 2 * SCORES_OF_ONE_MODEL + SCORES_OF_WARM
     assert due["extract_units"] == due["synthesize_stories"] == due["build_benchmark"] == 0
 
 
 def test_comments_and_docstrings_rerun_nothing(checkout: Checkout) -> None:
+    checkout.own_code()
     for path in checkout.code.rglob("workflow_scripts/**/*.py"):
         text = path.read_text()
         path.write_text(f"{text}\n# A comment.\n".replace('"""', '"""Also: ', 1))
+    assert checkout.due() == Counter()
+
+
+def test_a_recipe_that_a_yaml_tool_wrote_anew_reruns_nothing(checkout: Checkout) -> None:
+    checkout.own_code()
+    config = checkout.code / "config.yaml"
+    written = yaml.safe_dump(yaml.safe_load(config.read_text()), sort_keys=True)
+    config.write_text(
+        written.replace("temperature: 0.8", "temperature: 8.0e-1").replace("warmup: 0.05", "warmup: 5.0e-2")
+    )
+    assert list(yaml.safe_load(written)["models"]) != list(POCKET["models"])
     assert checkout.due() == Counter()
 
 
@@ -184,7 +206,7 @@ def test_another_number_of_cores_reruns_nothing(checkout: Checkout, cores: str) 
 
 
 def test_another_micro_batch_reruns_nothing(checkout: Checkout) -> None:
-    assert checkout.due("--set-resources", "pretrain:micro_batch_tokens=1024") == Counter()
+    assert checkout.due("--set-resources", "train:micro_batch_tokens=1024") == Counter()
 
 
 def test_other_pseudo_words_rerun_their_benchmark_alone(checkout: Checkout) -> None:
@@ -199,6 +221,7 @@ def test_one_more_story_of_the_grammar_touches_one_shard(checkout: Checkout) -> 
     assert checkout.due("units") == {"write_stories": 1, "synthesize_stories": 1, "extract_units": 1}
 
 
+@pytest.mark.slow
 def test_one_more_story_in_a_file_touches_one_shard(checkout: Checkout) -> None:
     stories = checkout.work / "stories.txt"
     stories.write_text("\n<|endoftext|>\n".join(story(number) for number in range(200)))
@@ -219,6 +242,7 @@ def story(number: int) -> str:
     return f"Tom had {number} red balls. He lost one in the park. Anna found it. Tom was happy with his {number} balls."
 
 
+@pytest.mark.slow
 def test_directory_elsewhere(checkout: Checkout, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -243,20 +267,22 @@ socket.getaddrinfo = refused
 """
 
 
+@pytest.mark.slow
 def test_parsing_imports_nothing_heavy_and_touches_no_network(checkout: Checkout, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(FORBIDDEN)
     done = checkout.snakemake("--configfile", "small.yaml", "--dry-run", PYTHONPATH=str(tmp_path), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_model_of_so_many_hours_is_calibrated_once_and_never_again(checkout: Checkout) -> None:
     assert checkout.due("calibrations") == {"calibrate": 3}  # on demand: a model of so many tokens does not need it
     checkout.edit_recipe(models={"cold": {"hours": 1.0, "tokens": None}})
     due = checkout.due()
-    assert (due["calibrate"], due["pretrain"], due["dpo"]) == (1, 1, 1)
+    assert (due["calibrate"], due["train"]) == (1, 2)
     checkout.run()
     assert checkout.due() == Counter()
-    plan = checkout.work / "results/plans/pocket/cold.json"
+    plan = checkout.work / "results/calibration/pocket/cold.json"
     plan.write_text("another device")
     assert checkout.due() == Counter()
     plan.unlink()
@@ -264,5 +290,5 @@ def test_a_model_of_so_many_hours_is_calibrated_once_and_never_again(checkout: C
     assert checkout.due(str(plan.relative_to(checkout.work))) == {"calibrate": 1}
 
 
-def test_the_plan_runs_nothing_else(checkout: Checkout) -> None:
-    assert checkout.due("plan") == {"plan": 1}
+def test_the_estimate_runs_nothing_else(checkout: Checkout) -> None:
+    assert checkout.due("estimate") == {"estimate": 1}

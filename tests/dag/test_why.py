@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 from .conftest import Checkout
 
 
 def why(checkout: Checkout) -> list[str]:
-    command = [sys.executable, str(checkout.code / "workflow_scripts/why.py"), "--configfile", "small.yaml"]
-    done = subprocess.run(command, cwd=checkout.work, text=True, capture_output=True, check=True)
-    assert not done.stderr
+    done = checkout.python(str(checkout.code / "workflow_scripts/why.py"), "--configfile", "small.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 
 
@@ -23,7 +20,7 @@ def test_nothing_to_do(checkout: Checkout) -> None:
 def test_a_changed_learning_rate(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"warm": {"learning_rate": 5.0e-4}})
     cause, follow = why(checkout)
-    assert cause.startswith("pretrain pocket/warm: learning_rate 1.0e-3 -> 5.0e-4, about ")
+    assert cause.startswith("train pocket/warm: learning_rate 1.0e-3 -> 5.0e-4, about ")
     assert re.search(r"\b\d+ score_benchmark, .*\b1 summarize, .*follow, about ", follow)
 
 
@@ -42,5 +39,5 @@ def test_a_deleted_file(checkout: Checkout) -> None:
 def test_a_change_below_another_change_is_named_too(checkout: Checkout) -> None:
     checkout.edit_recipe(encoders={"whisper": {"clusters": 150}}, models={"cold": {"learning_rate": 5.0e-4}})
     lines = why(checkout)
-    assert any(line.startswith("fit_units whisper: clusters 200 -> 150") for line in lines)
-    assert any(line.startswith("pretrain pocket/cold: learning_rate 1.0e-3 -> 5.0e-4") for line in lines)
+    assert any(line.startswith("fit_units whisper: encoder.clusters 200 -> 150") for line in lines)
+    assert any(line.startswith("train pocket/cold: learning_rate 1.0e-3 -> 5.0e-4") for line in lines)

@@ -16,6 +16,8 @@ import yaml
 
 from stand_in.server import COMMIT, GATED, GOOD_TOKEN, PRIVATE, StandIn, start
 
+from ..dag.conftest import warm
+
 ROOT = Path(__file__).parents[2]
 CONTENT = random.Random(1).randbytes(1_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -42,15 +44,10 @@ class Run:
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         if token:
             environment["HF_TOKEN"] = token
-        command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", self.folder]
+        command = ["-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", self.folder]
         command += ["--workflow-profile", ROOT / "profiles/default", "--cores", "1", TARGET]
-        return subprocess.run(
-            [*map(str, command), "--configfile", str(self.folder / "config.yaml")],
-            env=environment,
-            text=True,
-            capture_output=True,
-            check=False,
-        )
+        command += ["--configfile", self.folder / "config.yaml"]
+        return warm().run(ROOT / "workflow_scripts", *map(str, command), cwd=ROOT, environment=environment)
 
     def refused(self, *words: str, source: str, token: str | None = None, **pins: Any) -> str:
         """A run that must fail with these words; what it printed, and wrote to logs."""

@@ -32,7 +32,7 @@ def stand_in(folder: Path, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rehearsal")
-    stand_in(folder, "--kill", "stream_audio", "extract_units", "pretrain")
+    stand_in(folder, "--kill", "stream_audio", "extract_units", "train")
     return folder
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from snakemake.utils import update_config
 
-from slamflow.plan.loading import load_assets, load_recipe
-from slamflow.settings.assets import AssetFile
-from slamflow.settings.audio import AudioArchive, HubAudio
-from slamflow.settings.recipe import Recipe
-from slamflow.settings.report import asset_uses
+from slamflow.assets.asset import AssetFile
+from slamflow.jobs.sources import Sources
+from slamflow.recipe.loading import load_assets, load_recipe
+from slamflow.recipe.recipe import Recipe
+from slamflow.recipe.report import asset_uses
 from slamflow.strict_yaml import load_yaml
 from stand_in import models, speech
 
@@ -62,7 +62,7 @@ class Content:
                 if file not in known["files"]:
                     known["files"][file] = self.stand_in(name, file, asset.files[file], recipe)
         for corpus in recipe.corpora.values():
-            if isinstance(corpus, HubAudio) or getattr(corpus, "repo", None):
+            if corpus.is_downloaded:
                 self.add_dataset(corpus)
 
     def stand_in(self, name: str, file: str, settings: AssetFile, recipe: Recipe) -> dict[str, Any]:
@@ -80,19 +80,16 @@ class Content:
     def content_of(self, name: str, file: str, settings: AssetFile, recipe: Recipe) -> bytes:
         """What stands for one file."""
         reference = f"asset:{name}/{file}"
-        for corpus in recipe.corpora.values():
-            splits = corpus.splits.values() if isinstance(corpus, AudioArchive) else ()
-            for split in splits:
-                if reference not in split.archives:
-                    continue
-                if corpus.layout == "librispeech":
-                    return speech.tar(file, speech.librispeech(file, RECORDINGS))
-                if split.folders:
-                    return speech.tar(file, speech.talks(split.folders[0], RECORDINGS))
-                return speech.tar(file, speech.folders(file, RECORDINGS))
+        sources = Sources(load_assets(ROOT / "recipes/assets.yaml", recipe.assets), checkout=ROOT)
+        place = sources.file(reference)
+        for corpus in (corpus for corpus in recipe.corpora.values() if corpus.holds == "recordings"):
+            for name_of_split, split in corpus.splits.items():
+                if place[0] in corpus.source_files(name_of_split, sources):
+                    return speech.archive(file, corpus, split, RECORDINGS)
         for encoder in recipe.encoders.values():
-            if encoder.codebook == reference and encoder.layer is not None:
-                return models.hubert_kmeans(8 if encoder.frame_rate_hz == 25 else 7, encoder.clusters, encoder.layer)
+            layer = getattr(encoder, "layer", None)
+            if encoder.codebook_file(sources) == place and layer is not None:
+                return models.hubert_kmeans(8 if encoder.tick_hz == 25 else 7, encoder.clusters, layer)
         if file.endswith(".parquet"):
             return speech.parquet([{"text": story["text"]} for story in speech.stories(400)])
         if file.endswith(".csv"):
@@ -107,15 +104,14 @@ class Content:
     def add_dataset(self, corpus: Any) -> None:
         """Put the Parquet files of a dataset of the hub where they are served."""
         commit = corpus.revision if re.fullmatch("[0-9a-f]{40}", corpus.revision) else COMMIT
-        if isinstance(corpus, HubAudio):
-            patterns = [pattern for split in corpus.splits.values() for pattern in split.files]
+        if corpus.holds == "pairs":
+            make, patterns = speech.spoken_pairs, corpus.files
         else:
-            patterns = corpus.files
+            make, patterns = speech.hub_audio, [pattern for split in corpus.splits.values() for pattern in split.files]
         columns = corpus.columns.model_dump()
         for pattern in patterns:
             for part in range(TABLES):
                 name = re.sub(r"\*+", f"{part:05d}-of-{TABLES:05d}", pattern)
-                make = speech.hub_audio if isinstance(corpus, HubAudio) else speech.spoken_pairs
                 path = f"/datasets/{corpus.repo}/resolve/{commit}/{name}"
                 self.files[path] = make(columns, part, RECORDINGS)
 

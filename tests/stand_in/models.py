@@ -17,7 +17,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save
 
-from slamflow.units.hubert import HubertEncoder
+from slamflow.tokenizers.networks.hubert import HubertEncoder
 from stand_in.speech import sentences, stories
 
 VOCABULARY = 640
@@ -208,7 +208,7 @@ def hifigan() -> dict[str, bytes]:
         if name in ("mean", "scale"):
             continue
         name = name.replace("upsampler.", "ups.")
-        if name.endswith(".weight"):  # as weight normalisation keeps it: lengths and directions
+        if name.endswith(".weight"):  # as weight normalization keeps it: lengths and directions
             tensors[f"{name}_g"] = tensor.flatten(1).norm(dim=1).view(-1, 1, 1)
             tensors[f"{name}_v"] = tensor
         else:

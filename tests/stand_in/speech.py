@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from slamflow.speech.hibari import SAMPLE_RATE_HZ, Speaker
-from slamflow.stories.grammar import write_stories
+from slamflow.text.grammar import write_stories
+from slamflow.tts.hibari_speaker import Speaker
+from slamflow.tts.utterances import SAMPLE_RATE_HZ
 
 PAUSE_S = 0.5
 
@@ -44,6 +45,7 @@ def flac(wave: np.ndarray, kind: str = "FLAC") -> bytes:
     return file.getvalue()
 
 
+@functools.cache
 def joined(number: int, count: int) -> tuple[str, np.ndarray, list[list[float]]]:
     """Three sentences with pauses between, about eight seconds, and where each begins and ends, in seconds."""
     texts, pieces, spans, at = [], [], [], 0.0
@@ -57,16 +59,22 @@ def joined(number: int, count: int) -> tuple[str, np.ndarray, list[list[float]]]
     return " ".join(texts), np.concatenate(pieces), spans
 
 
+@functools.cache
+def recording(number: int, count: int, pieces: int = 1, kind: str = "FLAC") -> bytes:
+    """A sound file of one sentence or of three; many archives have the same."""
+    return flac(sentences(count)[number][1] if pieces == 1 else joined(number, count)[1], kind)
+
+
 def librispeech(archive: str, count: int) -> dict[str, bytes]:
     """Members of an archive of LibriSpeech: {subset}/{speaker}/{chapter}/*.flac, and the texts of each chapter."""
     subset = archive.split(".")[0]
     members: dict[str, bytes] = {}
-    for number, (text, wave) in enumerate(sentences(count)):
+    for number, (text, _) in enumerate(sentences(count)):
         if number % 2:  # some are long enough to be continued
-            text, wave, _ = joined(number, count)
+            text = joined(number, count)[0]
         speaker, chapter = 100 + number % 4, 1000 + number % 4
         folder = f"LibriSpeech/{subset}/{speaker}/{chapter}/{speaker}-{chapter}"
-        members[f"{folder}-{number:04d}.flac"] = flac(wave)
+        members[f"{folder}-{number:04d}.flac"] = recording(number, count, 3 if number % 2 else 1)
         line = f"{speaker}-{chapter}-{number:04d} {text.upper()}\n".encode()
         members[f"{folder}.trans.txt"] = members.get(f"{folder}.trans.txt", b"") + line
     return members
@@ -77,9 +85,9 @@ def folders(archive: str, count: int) -> dict[str, bytes]:
     part = archive.split(".")[0]
     members: dict[str, bytes] = {}
     for number in range(count):
-        _, wave, spans = joined(number, count)
+        spans = joined(number, count)[2]
         name = f"{part}/{200 + number % 4}/book_{number % 8}/chapter_{number:02d}"
-        members[f"{name}.flac"] = flac(wave)
+        members[f"{name}.flac"] = recording(number, count, 3)
         about = {"speaker": str(200 + number % 4), "book_meta": {"id": number % 8}, "snr": 12.0}
         members[f"{name}.json"] = json.dumps({**about, "voice_activity": spans}).encode()
     return members
@@ -87,7 +95,14 @@ def folders(archive: str, count: int) -> dict[str, bytes]:
 
 def talks(folder: str, count: int) -> dict[str, bytes]:
     """Members of an archive as TED-LIUM has them: long recordings in NIST's format, all in one folder."""
-    return {f"{folder}/Speaker{number}_2010.sph": flac(joined(number, count)[1], "NIST") for number in range(count)}
+    return {f"{folder}/Speaker{number}_2010.sph": recording(number, count, 3, "NIST") for number in range(count)}
+
+
+def archive(name: str, corpus: Any, split: Any, count: int) -> bytes:
+    """An archive of recordings for a split of a corpus, in the layout that the corpus says."""
+    if corpus.layout == "librispeech":
+        return tar(name, librispeech(name, count))
+    return tar(name, talks(split.folders[0], count) if split.folders else folders(name, count))
 
 
 def tar(name: str, members: dict[str, bytes]) -> bytes:
@@ -118,9 +133,9 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
 def hub_audio(columns: dict[str, str | None], part: int, count: int) -> bytes:
     """One Parquet file of an audio dataset of the hub."""
     rows = []
-    for number, (text, wave) in enumerate(sentences(count)):
+    for number, (text, _) in enumerate(sentences(count)):
         name = f"{part}-{number:04d}"
-        row: dict[str, Any] = {str(columns["audio"]): {"bytes": flac(wave), "path": f"{name}.flac"}}
+        row: dict[str, Any] = {str(columns["audio"]): {"bytes": recording(number, count), "path": f"{name}.flac"}}
         values = {"text": text, "speaker": f"speaker{number % 4}", "id": name}
         row.update({str(columns[key]): value for key, value in values.items() if columns.get(key)})
         rows.append(row)
@@ -132,10 +147,11 @@ def spoken_pairs(columns: dict[str, Any], part: int, count: int) -> bytes:
     rows = []
     spoken = sentences(count)
     names = columns["id"] if isinstance(columns["id"], list) else [columns["id"]]
-    for number, (text, wave) in enumerate(spoken):
-        wrong_text, wrong = spoken[(number + 1 + part) % count]
-        row: dict[str, Any] = {columns["good"]: {"bytes": flac(wave, "WAV"), "path": f"{number}.wav"}}
-        row[columns["bad"]] = {"bytes": flac(wrong, "WAV"), "path": f"{number}_wrong.wav"}
+    for number, (text, _) in enumerate(spoken):
+        other = (number + 1 + part) % count
+        wrong_text = spoken[other][0]
+        row: dict[str, Any] = {columns["good"]: {"bytes": recording(number, count, 1, "WAV"), "path": f"{number}.wav"}}
+        row[columns["bad"]] = {"bytes": recording(other, count, 1, "WAV"), "path": f"{number}_wrong.wav"}
         row.update({name: f"kind{number % 3}" for name in names if name})
         row.update({names[-1]: f"{part}-{number}"} if names[-1] else {})
         values = {"voice": f"voice{number % 2}", "phenomenon": f"kind{number % 3}"}

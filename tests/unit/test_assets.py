@@ -24,9 +24,9 @@ from pydantic import TypeAdapter
 
 import fetch_asset
 from slamflow.assets import http, transfer, wheel
+from slamflow.assets.asset import Asset, AssetFile
 from slamflow.assets.fetch import fetch
 from slamflow.errors import InputError
-from slamflow.settings.assets import Asset, AssetFile
 from stand_in.server import COMMIT, GATED, GOOD_TOKEN, PRIVATE, StandIn, start
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,7 +186,7 @@ def test_a_file_of_another_size_is_not_even_downloaded(server: StandIn, tmp_path
     assert f"offers {len(CONTENT)} bytes, expected 5" in failure(file, tmp_path)
 
 
-def test_a_login_page_is_recognised(server: StandIn, tmp_path: Path) -> None:
+def test_a_login_page_is_recognized(server: StandIn, tmp_path: Path) -> None:
     server.files["/weights.bin"] = b"  <!DOCTYPE html><p>Please log in"
     assert "a web page" in failure(asset(f"{server.url}/weights.bin", size=False), tmp_path)
 
@@ -284,6 +284,7 @@ def test_two_members_of_one_wheel_download_it_once(tmp_path: Path, monkeypatch: 
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("index")
 def test_parallel_jobs_download_a_wheel_once(tmp_path: Path) -> None:
     members = {
@@ -445,6 +446,7 @@ def test_a_server_that_is_no_hub(server: StandIn, tmp_path: Path, monkeypatch: A
 # Secrets
 
 
+@pytest.mark.slow
 def test_no_secret_is_ever_printed(hub: StandIn, tmp_path: Path) -> None:
     """A real process with everything logged: a token in the environment, passwords and signatures in addresses."""
     secrets = {"HF_TOKEN": SECRET, "MY_API_KEY": "keykeykeykey"}

@@ -12,8 +12,12 @@ import pytest
 
 import score_baselines
 from slamflow import files
-from slamflow.evaluation import baselines, scores
-from slamflow.evaluation.items import Item, write_items
+from slamflow.errors import InputError
+from slamflow.evaluation import scores
+from slamflow.recipe.evaluation import ScoreBaselines
+from slamflow.scorers import mean_nll
+from slamflow.scorers import ngram as baselines
+from slamflow.shards.items import Item, write_items
 
 UNITS = 6
 TRAIN = 150
@@ -95,7 +99,7 @@ def test_kneser_ney_equals_its_definition(order: int, train: int) -> None:
     fast = baselines.KneserNey(order, UNITS).fit(sequences)
     slow = SlowKneserNey(sequences, order)
     wanted = [slow.mean_nll(units) for units in [*held_out, *sequences[:3]]]
-    np.testing.assert_allclose(fast.mean_nll([*held_out, *sequences[:3]]), wanted, rtol=1e-12)
+    np.testing.assert_allclose(mean_nll(fast, [*held_out, *sequences[:3]]), wanted, rtol=1e-12)
 
 
 def test_formula_of_the_discounts_is_used_where_it_can_be() -> None:
@@ -126,7 +130,7 @@ def test_probabilities_sum_to_one(order: int) -> None:
 
 def test_longer_context_predicts_a_chain_better() -> None:
     train, held_out = random_sequences(3, 400)[:300], random_sequences(3, 400)[300:]
-    nll = [baselines.KneserNey(order, UNITS).fit(train).mean_nll(held_out).mean() for order in (1, 2)]
+    nll = [mean_nll(baselines.KneserNey(order, UNITS).fit(train), held_out).mean() for order in (1, 2)]
     assert nll[1] < nll[0] - 0.1
     assert nll[0] < np.log(UNITS + 1)
 
@@ -134,8 +138,9 @@ def test_longer_context_predicts_a_chain_better() -> None:
 def test_sequences_do_not_see_each_other() -> None:
     model = baselines.KneserNey(5, UNITS).fit(random_sequences(0, 25))
     held_out = random_sequences(8, 10)
-    alone = [model.mean_nll([units])[0] for units in held_out]
-    np.testing.assert_array_equal(model.mean_nll(held_out), alone)
+    alone = [mean_nll(model, [units])[0] for units in held_out]
+    np.testing.assert_array_equal(mean_nll(model, held_out), alone)
+    assert model.nll(held_out)[1].tolist() == [len(units) + 1 for units in held_out]
 
 
 def test_take_tokens_stops() -> None:
@@ -147,28 +152,51 @@ def test_take_tokens_stops() -> None:
     assert len(baselines.take_tokens([np.zeros(4, dtype=np.uint16)], 10)) == 1
 
 
-def test_command_writes_three_scores(tmp_path: Path) -> None:
-    """The bad sequences are shuffled: a 5-gram sees it, while a unigram and the length cannot."""
+NAMES = ["unigram", "5gram", "length"]
+
+
+def score_shuffled(folder: Path, *names: str, **flags: str) -> list[Item]:
+    """Let score_baselines score sequences against the same ones shuffled."""
     random = np.random.default_rng(0)
     train, held_out = random_sequences(3, 400)[:300], [u for u in random_sequences(3, 400)[300:] if len(u) > 6]
     pq.write_table(
         pa.table({"id": [str(i) for i in range(300)], "units": pa.array(train, pa.list_(pa.uint16()))}),
-        tmp_path / "train.parquet",
+        folder / "train.parquet",
     )
     items = [Item(f"{i:03}", None, f"{i:03}", units, random.permutation(units)) for i, units in enumerate(held_out)]
-    write_items(tmp_path / "items.parquet", items)
-    files.write_json(tmp_path / "items.json", {})
-    flags = [f"--train {tmp_path}/train.parquet --items {tmp_path}/items.parquet --manifest {tmp_path}/items.json"]
-    for name in score_baselines.NAMES:
-        flags.append(f"--{name} {tmp_path}/{name}.json --{name}-pairs {tmp_path}/{name}.parquet")
-    score_baselines.main(["--benchmark", "shuffled", "--part", "dev", *" ".join(flags).split()])
+    write_items(folder / "items.parquet", items)
+    files.write_json(folder / "items.json", {})
+    settings = ScoreBaselines(name="order", kind="mine", split="dev", baselines=list(names), ngram_tokens=10_000)
+    paths = [f"--score={name}={folder}/{name}.json" for name in names]
+    paths += [f"--pairs={name}={folder}/{name}.parquet" for name in names]
+    given = {"train": f"{folder}/train.parquet", **flags}
+    rest = f"--train {given['train']} --items {folder}/items.parquet --manifest {folder}/items.json"
+    score_baselines.main(["--settings", settings.model_dump_json(), *rest.split(), *paths])
+    return items
 
-    read = {name: files.read_json(tmp_path / f"{name}.json") for name in score_baselines.NAMES}
+
+def test_command_writes_the_scores_of_the_baselines_that_are_asked(tmp_path: Path) -> None:
+    """The bad sequences are shuffled: a 5-gram sees it, while a unigram and the length cannot."""
+    items = score_shuffled(tmp_path, *NAMES)
+    read = {name: files.read_json(tmp_path / f"{name}.json") for name in NAMES}
     assert read["length"]["accuracy"] == 0.5
     assert read["unigram"]["accuracy"] == pytest.approx(0.5, abs=0.1)
     assert read["5gram"]["accuracy"] > 0.8
-    assert {score["model"] for score in read.values()} == set(score_baselines.NAMES)
+    assert {score["model"] for score in read.values()} == set(NAMES)
+    assert [read["5gram"][key] for key in ("benchmark", "kind", "split")] == ["order", "mine", "dev"]
     assert read["5gram"]["manifest"] == files.sha256_file(tmp_path / "items.json")
     length = scores.read_pairs(tmp_path / "length.parquet")
     assert length["good_nll"].to_pylist() == [len(item.good) + 1 for item in items]
     assert set(length["correct"].to_pylist()) == {0.5}
+
+
+def test_command_fits_nothing_for_the_length_alone(tmp_path: Path) -> None:
+    score_shuffled(tmp_path, "length", train="")
+    assert files.read_json(tmp_path / "length.json")["accuracy"] == 0.5
+
+
+def test_command_wants_units_for_n_grams_and_a_path_for_each(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no units to fit a 5-gram on"):
+        score_shuffled(tmp_path, "5gram", train="")
+    with pytest.raises(InputError, match="--score: no path for 5gram; give --score 5gram=PATH"):
+        score_baselines.by_name("--score", ["unigram=x.json"], ["unigram", "5gram"])

@@ -13,10 +13,12 @@ import pytest
 
 import build_benchmark
 from slamflow import files
+from slamflow.benchmarks import pairs
+from slamflow.benchmarks.pairs import Spoken, read_records
+from slamflow.benchmarks.story_pairs import STORY_KEYS, different_partners
 from slamflow.errors import InputError
-from slamflow.evaluation import pairs, scores
-from slamflow.evaluation.items import Item, read_items
-from slamflow.evaluation.story_pairs import STORY_KEYS, Spoken, different_partners, read_stories
+from slamflow.evaluation import scores
+from slamflow.shards.items import Item, read_items
 
 PARTS = ("prompt", "ending", "wrong_detail")
 
@@ -54,9 +56,10 @@ def write_inputs(folder: Path, stories: list[dict], missing: tuple[str, ...] = (
 
 def build(folder: Path, stories: list[dict], kind: str = "tstorycloze", seed: int = 0, **inputs) -> tuple[list, dict]:
     write_inputs(folder, stories, **inputs)
-    settings = json.dumps({"benchmark": kind, "kind": kind, "part": "test", "seed": seed})
+    benchmark = {"kind": kind, "corpus": "stories", "encoder": "spelling", "seed": seed}
+    settings = json.dumps({"name": "mine", "benchmark": benchmark, "split": "test"})
     flags = (
-        f"--stories {folder}/a.jsonl {folder}/b.jsonl --units {folder}/a.parquet {folder}/b.parquet"
+        f"--records {folder}/a.jsonl {folder}/b.jsonl --units {folder}/a.parquet {folder}/b.parquet"
         f" --output {folder}/items.parquet --manifest {folder}/items.json"
     )
     build_benchmark.main(["--settings", settings, *flags.split()])
@@ -85,6 +88,12 @@ def test_partners_exchange_different_endings_in_one_voice(tmp_path: Path) -> Non
     assert len(items) == 300
     assert manifest["items"] == 300
     assert manifest["clusters"] == 150
+    assert [manifest[key] for key in ("name", "kind", "split", "encoder")] == [
+        "mine",
+        "tstorycloze",
+        "test",
+        "spelling",
+    ]
     assert manifest["left_out"] == {}
 
 
@@ -160,7 +169,7 @@ def test_wrong_detail_is_the_other_ending(tmp_path: Path) -> None:
 
 def test_nothing_can_be_used(tmp_path: Path) -> None:
     stories = make_stories(4, endings=1)
-    with pytest.raises(InputError, match=r"none of 4 stories can be used \(no_partner: 4\)"):
+    with pytest.raises(InputError, match=r"none of 4 stories or pairs can be used \(no_partner: 4\)"):
         build(tmp_path, stories, voices=1)
 
 
@@ -168,7 +177,7 @@ def test_story_without_a_prompt_names_file_and_record(tmp_path: Path) -> None:
     stories = make_stories(4)
     del stories[1]["prompt"]
     with pytest.raises(InputError, match=r"a\.jsonl, record 2: needs a string 'prompt'"):
-        read_stories([files_with(tmp_path, stories)], STORY_KEYS)
+        read_records([files_with(tmp_path, stories)], STORY_KEYS)
 
 
 def files_with(folder: Path, stories: list[dict]) -> Path:
@@ -179,4 +188,4 @@ def files_with(folder: Path, stories: list[dict]) -> Path:
 def test_story_twice(tmp_path: Path) -> None:
     stories = make_stories(2)
     with pytest.raises(InputError, match="test-0001 comes twice"):
-        read_stories([files_with(tmp_path, [*stories, stories[1]])], STORY_KEYS)
+        read_records([files_with(tmp_path, [*stories, stories[1]])], STORY_KEYS)

@@ -1,4 +1,4 @@
-"""Measuring a device: which micro-batches are tried, which is chosen, and who reads the plan."""
+"""Measuring a device: which micro-batches are tried, which is chosen, and who reads what was found."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import torch
 import calibrate as command
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.training import calibration, devices
-from slamflow.training.calibration import Measured, calibrate, choose, micro_batches, random_rows
-from slamflow.training.devices import Machine
-from tests.unit.training_rows import CONTEXT, VOCABULARY, ranks, rows, settings
+from slamflow.lm import calibration, devices
+from slamflow.lm.calibration import Measured, calibrate, choose, micro_batches, random_rows
+from slamflow.lm.devices import Machine
+from slamflow.lm.objective import Inputs
+from slamflow.shards.rows import Rows
+from tests.unit.training_rows import CONTEXT, UNITS, job, json_of, ranks, settings, write_rows
 
 
 def measured(*times: float, memory: tuple[int, ...] = ()) -> list[Measured]:
@@ -46,57 +48,66 @@ def test_the_largest_of_the_fastest_that_fit_is_chosen() -> None:
     assert choose(measured(4.0, memory=(999,)), 1000) is None
 
 
-def test_a_calibration_gives_a_plan_for_this_device(tmp_path: Path) -> None:
-    plan = calibrate(settings(tokens=None, hours=2.0), VOCABULARY, rows(tmp_path / "a"), None, Machine(), ranks())
-    assert plan["device"] == devices.device_name(ranks().device)
-    assert plan["micro_batch_tokens"] in (CONTEXT, 2 * CONTEXT, 4 * CONTEXT)
-    assert plan["accumulation"] * plan["micro_batch_tokens"] == 4 * CONTEXT == plan["tokens_per_step"]
-    assert plan["zero_stage"] == 0
-    assert plan["steps"] == pytest.approx(7200 / plan["seconds_per_step"], rel=0.01)
-    assert plan["hours"] == pytest.approx(2.0, rel=0.01)
-    assert {one["rows"] for one in plan["tried"]} <= {1, 2, 4}
-    files.write_json(tmp_path / "plan.json", plan)
-    fixed = calibrate(settings(), VOCABULARY, rows(tmp_path / "a"), None, Machine(), ranks(), most_seconds=0)
+@pytest.mark.slow
+def test_a_calibration_is_of_this_device(tmp_path: Path) -> None:
+    inputs = Inputs(train=write_rows(tmp_path / "a"))
+    found = calibrate(job(settings(tokens=None, hours=2.0)), inputs, Machine(), ranks())
+    assert found["device"] == devices.device_name(ranks().device)
+    assert found["micro_batch_tokens"] in (CONTEXT, 2 * CONTEXT, 4 * CONTEXT)
+    assert found["accumulation"] * found["micro_batch_tokens"] == 4 * CONTEXT == found["tokens_per_step"]
+    assert found["zero_stage"] == 0
+    assert found["steps"] == pytest.approx(7200 / found["seconds_per_step"], rel=0.01)
+    assert found["hours"] == pytest.approx(2.0, rel=0.01)
+    assert {one["rows"] for one in found["tried"]} <= {1, 2, 4}
+    fixed = calibrate(job(settings()), inputs, Machine(), ranks(), most_seconds=0)
     assert (fixed["steps"], fixed["tokens"]) == (12, 12 * 4 * CONTEXT)
     assert len(fixed["tried"]) == 1
 
 
+@pytest.mark.slow
 def test_too_much_for_the_memory_ends_the_ladder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = calibration._measure
 
-    def measure(model: Any, values: Any, data: Any, machine: Machine, all_ranks: Any) -> Measured:
+    def measure(prepared: Any, values: Any, machine: Machine, all_ranks: Any) -> tuple[float, int]:
         if machine.micro_batch_tokens > limit * CONTEXT:
             raise torch.OutOfMemoryError
-        return original(model, values, data, machine, all_ranks)
+        return original(prepared, values, machine, all_ranks)
 
     monkeypatch.setattr(calibration, "_measure", measure)
     limit = 2
-    plan = calibrate(settings(), VOCABULARY, rows(tmp_path / "a"), None, Machine(), ranks())
-    assert plan["micro_batch_tokens"] <= 2 * CONTEXT
+    inputs = Inputs(train=write_rows(tmp_path / "a"))
+    found = calibrate(job(settings()), inputs, Machine(), ranks())
+    assert found["micro_batch_tokens"] <= 2 * CONTEXT
     limit = 0
     monkeypatch.setattr(calibration, "_memory_mb", lambda _: 1000.0)
     with pytest.raises(InputError, match="not even one row of 48 positions fits"):
-        calibrate(settings(), VOCABULARY, rows(tmp_path / "a"), None, Machine(), ranks())
+        calibrate(job(settings()), inputs, Machine(), ranks())
+    with pytest.raises(InputError, match="give --train"):
+        calibrate(job(settings()), Inputs(), Machine(), ranks())
 
 
 def test_random_rows_have_documents_of_the_given_length(tmp_path: Path) -> None:
-    short = random_rows(tmp_path / "short", CONTEXT, VOCABULARY, 10)
+    short = Rows(random_rows(tmp_path / "short", CONTEXT, UNITS, 10))
     batch = short.read(range(len(short)))
     lengths = torch.bincount(torch.from_numpy(batch.document[0][batch.document[0] >= 0]))
     assert set(lengths.tolist()) == {12}  # BOS and EOS
-    whole = random_rows(tmp_path / "whole", CONTEXT, VOCABULARY, 10**9)
+    assert short.vocabulary.units == UNITS
+    whole = Rows(random_rows(tmp_path / "whole", CONTEXT, UNITS, 10**9))
     assert (whole.read(range(len(whole))).document == 0).all()
 
 
 def test_the_command_needs_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ranks()
     monkeypatch.setattr(devices, "stop", lambda: None)
-    options = ["--vocabulary", str(VOCABULARY), "--context", str(CONTEXT), "--output", str(tmp_path / "plan.json")]
-    command.main([*options, "--settings", settings().model_dump_json(), "--threads", "1", "--most-seconds", "0"])
-    assert files.read_json(tmp_path / "plan.json")["context"] == CONTEXT
+    options = ["--context", str(CONTEXT), "--output", str(tmp_path / "found.json"), "--settings", json_of(settings())]
+    options += ["--threads", "1", "--most-seconds", "0"]
+    command.main([*options, "--units", str(UNITS)])
+    assert files.read_json(tmp_path / "found.json")["context"] == CONTEXT
+    with pytest.raises(InputError, match="--units"):
+        command.main(options)
 
 
-# Who reads the plan
+# Who reads what was found
 
 
 def machine(*options: str) -> Machine:
@@ -105,16 +116,16 @@ def machine(*options: str) -> Machine:
     return devices.read_machine(parser.parse_args(options), ranks())
 
 
-def test_the_plan_fills_what_the_options_leave_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "plan.json"
-    assert machine("--plan", str(path)) == Machine()
+def test_it_fills_what_the_options_leave_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "found.json"
+    assert machine("--calibration", str(path)) == Machine()
     here = {"device": devices.device_name(ranks().device), "ranks": 1, "micro_batch_tokens": 512, "zero_stage": 2}
     files.write_json(path, here)
-    assert machine("--plan", str(path)) == Machine(micro_batch_tokens=512, zero_stage=2)
-    forced = machine("--plan", str(path), "--micro-batch-tokens", "64", "--zero-stage", "0")
+    assert machine("--calibration", str(path)) == Machine(micro_batch_tokens=512, zero_stage=2)
+    forced = machine("--calibration", str(path), "--micro-batch-tokens", "64", "--zero-stage", "0")
     assert forced == Machine(micro_batch_tokens=64, zero_stage=0)
     for other in ({"device": "another"}, {"ranks": 2}):
         files.write_json(path, {**here, **other})
         caplog.clear()
-        assert machine("--plan", str(path)) == Machine()
+        assert machine("--calibration", str(path)) == Machine()
         assert "not of this device" in caplog.text

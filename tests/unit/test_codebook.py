@@ -18,12 +18,12 @@ from safetensors.numpy import save_file
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
+from slamflow.assets.restricted_pickle import read_centroids
 from slamflow.errors import InputError
-from slamflow.units.codebook import NEAR_TIE, Codebook, Quantizer, fit_codebook, read_codebook
-from slamflow.units.kmeans import kmeans
-from slamflow.units.kmeans import start as kmeans_start
-from slamflow.units.kmeans import step as kmeans_step
-from slamflow.units.restricted_pickle import read_centroids
+from slamflow.tokenizers.codebook import NEAR_TIE, Codebook, Quantizer, fit_codebook, read_codebook
+from slamflow.tokenizers.kmeans import kmeans
+from slamflow.tokenizers.kmeans import start as kmeans_start
+from slamflow.tokenizers.kmeans import step as kmeans_step
 
 CPU = torch.device("cpu")
 
@@ -38,7 +38,7 @@ def random_codebook(clusters: int, dimension: int, standardized: bool, seed: int
 
 
 def distances(codebook: Codebook, frames: np.ndarray) -> np.ndarray:
-    """The oracle: standardise, subtract, square, sum, root, all in float64."""
+    """The oracle: standardize, subtract, square, sum, root, all in float64."""
     x = frames.astype(np.float64)
     if codebook.mean is not None and codebook.scale is not None:
         x = (x - codebook.mean) / codebook.scale
@@ -82,7 +82,7 @@ def test_assignment_does_not_depend_on_the_chunk(monkeypatch: pytest.MonkeyPatch
     codebook = random_codebook(40, 16, True)
     frames = torch.randn(1000, 16)
     units, _ = Quantizer(codebook, CPU).assign(frames)
-    monkeypatch.setattr("slamflow.units.codebook.CHUNK", 7)
+    monkeypatch.setattr("slamflow.tokenizers.codebook.CHUNK", 7)
     small, ties = Quantizer(codebook, CPU).assign(frames)
     assert not ((units != small) & ~ties).any()
 
@@ -122,7 +122,7 @@ def test_kmeans_starts_in_every_cluster() -> None:
 
 
 def test_a_kmeans_step_is_the_mean_of_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slamflow.units.kmeans.CHUNK", 100)
+    monkeypatch.setattr("slamflow.tokenizers.kmeans.CHUNK", 100)
     random = np.random.default_rng(0)
     frames, centroids = random.normal(0, 1, (950, 4)), random.normal(0, 1, (7, 4))
     centroids[6] = 100  # loses all

@@ -13,7 +13,7 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,17 +23,20 @@ import soundfile
 from pydantic import TypeAdapter, ValidationError
 
 import collect_audio
-from slamflow.corpora import listing, segments
+from slamflow.corpora import CORPORA, listing, segments
 from slamflow.corpora.archives import members, tidy
-from slamflow.corpora.hub import audio_of
+from slamflow.corpora.hub_tables import audio_of
+from slamflow.corpora.job_settings import CollectAudio
+from slamflow.corpora.librispeech import LibriSpeech
+from slamflow.corpora.recorded import RecordedSettings
 from slamflow.errors import InputError
-from slamflow.settings.audio import CollectAudio, LibriSpeech, RecordedCorpus, collect_audio_settings
+from slamflow.jobs.sources import Sources
 from slamflow.sharding import shard_names
-from slamflow.speech.shards import SCHEMA
+from slamflow.shards.speech import SCHEMA
 from stand_in import server as hub_stand_in
 
 RATE = 16_000
-CORPUS: TypeAdapter[Any] = TypeAdapter(RecordedCorpus)
+CORPUS: TypeAdapter[Any] = TypeAdapter(Annotated[RecordedSettings, CORPORA])
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +58,8 @@ def audio_bytes(samples: np.ndarray, kind: str = "FLAC", rate: int = RATE, subty
 
 
 def settings(corpus: dict[str, Any], split: str = "train", shard: str = "0000-of-0001") -> CollectAudio:
-    return collect_audio_settings("talk", CORPUS.validate_python(corpus), split, shard)
+    job: CollectAudio = CORPUS.validate_python(corpus).job("talk", split, shard)
+    return job
 
 
 def collect(folder: Path, job: CollectAudio, *sources: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -293,6 +297,7 @@ def test_a_long_recording_cut_short_keeps_its_beginning(tmp_path: Path) -> None:
     assert f"the {len(rows)} pieces before that are kept" in set_aside[0]["reason"]
 
 
+@pytest.mark.slow
 def test_long_recordings_need_little_memory(tmp_path: Path) -> None:
     """15 minutes of 48 kHz stereo are 346 MB as float32; the command takes a small part of that."""
     (tmp_path / "corpus").mkdir()
@@ -326,7 +331,7 @@ def test_shards_and_shares_divide_the_recordings(tmp_path: Path) -> None:
     corpus = {
         "kind": "librispeech",
         "path": "x",
-        "splits": {"train": {"per_cent": [0, 75], "shards": 3}, "validation": {"per_cent": [75, 100]}},
+        "splits": {"train": {"percent": [0, 75], "shards": 3}, "validation": {"percent": [75, 100]}},
     }
     parts = [
         [row["id"] for row in collect(tmp_path / "out", settings(corpus, split, shard), tmp_path / "corpus")[0]]
@@ -350,7 +355,7 @@ def digests(root: Path, corpus: dict[str, Any], count: int = 16) -> list[str]:
     listing.scan.cache_clear()
     listing._shard_digests.cache_clear()
     checked = CORPUS.validate_python({**corpus, "path": str(root)})
-    return [listing.items_digest(checked, "train", shard) for shard in shard_names(count)]
+    return [checked.items("talk", "train", shard, Sources({}, root)) for shard in shard_names(count)]
 
 
 def test_new_files_change_their_own_shards_only(tmp_path: Path) -> None:
@@ -382,8 +387,8 @@ def test_a_digest_knows_names_sizes_and_texts_but_not_the_place(tmp_path: Path) 
 
 
 def test_the_job_says_nothing_of_other_splits_or_places() -> None:
-    corpus = {**FOLDER, "path": "/data/a", "splits": {"train": {"per_cent": [0, 50]}, "dev": {"per_cent": [50, 60]}}}
-    other = {**FOLDER, "path": "/data/b", "splits": {"train": {"per_cent": [0, 50]}, "dev": {"per_cent": [60, 70]}}}
+    corpus = {**FOLDER, "path": "/data/a", "splits": {"train": {"percent": [0, 50]}, "dev": {"percent": [50, 60]}}}
+    other = {**FOLDER, "path": "/data/b", "splits": {"train": {"percent": [0, 50]}, "dev": {"percent": [60, 70]}}}
     assert settings(corpus) == settings(other)
     assert settings(corpus, "dev") != settings(other, "dev")
     first = {"kind": "archive", "splits": {"train": {"archives": ["/data/a/x.tar"]}}}
@@ -397,10 +402,10 @@ def test_listing_is_light_and_fast(tmp_path: Path) -> None:
         for number in range(100):
             (tmp_path / f"corpus/{folder}/{number}.wav").touch()
     code = (
-        "import sys, json; from pydantic import TypeAdapter; from slamflow.corpora.listing import items_digest;"
-        "from slamflow.settings.audio import AudioFolder; import time;"
-        "corpus = AudioFolder.model_validate(json.loads(sys.argv[1])); started = time.process_time();"
-        "[items_digest(corpus, 'train', f'{n:04d}-of-0032') for n in range(32)];"
+        "import sys, json; from slamflow.corpora.listing import items_digest;"
+        "from slamflow.corpora.folder import AudioFolder; import time;"
+        "path = AudioFolder.model_validate(json.loads(sys.argv[1])).path; started = time.process_time();"
+        "[items_digest(path, 'folder', [], [0, 100], f'{n:04d}-of-0032') for n in range(32)];"
         "print(time.process_time() - started, 'numpy' in sys.modules, 'torch' in sys.modules)"
     )
     done = subprocess.run(
@@ -420,8 +425,8 @@ def test_listing_is_light_and_fast(tmp_path: Path) -> None:
     [
         ({"train": {}, "test": {}}, "share"),
         ({"train": {"folders": ["a"]}, "test": {"folders": ["a/b"]}}, "share"),
-        ({"train": {"per_cent": [0, 60]}, "test": {"per_cent": [59, 100]}}, "share"),
-        ({"train": {"per_cent": [50, 50]}}, "empty"),
+        ({"train": {"percent": [0, 60]}, "test": {"percent": [59, 100]}}, "share"),
+        ({"train": {"percent": [50, 50]}}, "empty"),
     ],
 )
 def test_splits_that_overlap_are_refused(splits: dict[str, Any], problem: str) -> None:

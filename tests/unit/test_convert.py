@@ -244,7 +244,7 @@ def rewrite(source: Path, target: Path, change: object) -> None:
     [
         (lambda v: v.pop("encoder/layer_1/ffn/linear_0/bias"), "has no encoder/layer_1/ffn/linear_0/bias"),
         (lambda v: v.update({"decoder/extra": torch.zeros(2)}), "unknown variables decoder/extra"),
-        (lambda v: v.update({"encoder/conv1/bias": torch.zeros(24, dtype=torch.int8)}), "is quantised"),
+        (lambda v: v.update({"encoder/conv1/bias": torch.zeros(24, dtype=torch.int8)}), "is quantized"),
         (lambda v: v.update({"decoder/projection/weight": v["decoder/projection/weight"] + 1}), "embeddings differ"),
         (lambda v: v.update({"encoder/layer_norm/beta": torch.zeros(23)}), "encoder.layer_norm.bias"),
         (lambda v: v.update({"decoder/activation": torch.tensor(0, dtype=torch.int8)}), "not the GELU"),
@@ -310,7 +310,7 @@ def write_gguf(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedToken
         values = tensor.numpy()
         heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}.get(target.split(".")[-2])
         if heads:
-            # llama.cpp pairs neighbouring rows for the rotation, transformers the two halves of a head.
+            # llama.cpp pairs neighboring rows for the rotation, transformers the two halves of a head.
             values = values.reshape(heads, 2, -1, values.shape[1]).swapaxes(1, 2).reshape(values.shape)
         if values.ndim == 2:
             kind = gguf.GGMLQuantizationType.Q4_1
@@ -377,7 +377,7 @@ def test_gguf_becomes_a_plain_folder(llama: tuple[Path, dict, PreTrainedTokenize
 def test_what_is_not_gguf_is_refused(
     llama: tuple[Path, dict[str, torch.Tensor], PreTrainedTokenizerFast], tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=r"one \.gguf file is wanted, found 0"):
+    with pytest.raises(InputError, match=r"expected one \.gguf file, found 0"):
         convert_gguf.convert(tmp_path, tmp_path / "out")
     path = tmp_path / "model.gguf"
     whole = (llama[0] / "model.gguf").read_bytes()

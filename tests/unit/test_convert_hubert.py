@@ -19,8 +19,8 @@ import convert_encoder
 from slamflow.assets.convert_hubert import convert, convolution_stack
 from slamflow.assets.torch_checkpoint import Stored, load, plain, read_checkpoint
 from slamflow.errors import InputError
-from slamflow.settings.units import Encoder
-from slamflow.units.encoders import load_encoder
+from slamflow.tokenizers.hubert import HubertTokenizer
+from slamflow.tokenizers.tokenizer import load_frames
 
 FIXTURES = Path(__file__).parent / "fairseq_hubert"
 VARIANTS = {"base": 50.0, "base_25hz": 25.0, "large": 50.0, "namespace": 50.0}
@@ -48,7 +48,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / name for name in VARIANTS}
 
 
-def as_fairseq_normalises(folder: Path, wave: np.ndarray) -> np.ndarray:
+def as_fairseq_normalizes(folder: Path, wave: np.ndarray) -> np.ndarray:
     """fairseq adds 1e-5 to the variance, transformers (and we with it) 1e-7: in quiet speech the states show it."""
     says = json.loads((folder / "preprocessor_config.json").read_text())["do_normalize"]
     return (wave - wave.mean()) / np.sqrt(wave.var() + 1e-5) if says else wave
@@ -59,7 +59,7 @@ def test_states_of_each_layer_are_fairseqs(converted: dict[str, Path], name: str
     fixture = np.load(FIXTURES / f"{name}.npz")
     model = HubertModel.from_pretrained(converted[name]).eval()
     with torch.no_grad():
-        wave = torch.from_numpy(as_fairseq_normalises(converted[name], fixture["wave"]))[None]
+        wave = torch.from_numpy(as_fairseq_normalizes(converted[name], fixture["wave"]))[None]
         found = model(wave, output_hidden_states=True)
     states = [*found.hidden_states[1 : LAYERS + 1], found.last_hidden_state]
     assert len(states) == len(fixture["states"]) == LAYERS + 1
@@ -74,9 +74,11 @@ def test_states_of_each_layer_are_fairseqs(converted: dict[str, Path], name: str
 @pytest.mark.parametrize("layer", [1, 2, 3, None])
 def test_the_encoder_gives_fairseqs_states(converted: dict[str, Path], name: str, layer: int | None) -> None:
     fixture = np.load(FIXTURES / f"{name}.npz")
-    settings = Encoder(kind="hubert", model="somewhere", layer=layer, frame_rate_hz=VARIANTS[name], normalize=False)
-    wave = as_fairseq_normalises(converted[name], fixture["wave"])
-    [frames] = load_encoder(settings, converted[name], torch.device("cpu")).encode([wave])
+    settings = HubertTokenizer(
+        kind="hubert", model="somewhere", layer=layer, frame_rate_hz=VARIANTS[name], normalize=False
+    )
+    wave = as_fairseq_normalizes(converted[name], fixture["wave"])
+    [frames] = load_frames(settings, converted[name], torch.device("cpu")).encode([wave])
     expected = fixture["states"][LAYERS if layer is None else layer - 1]
     assert frames.shape == expected.shape
     np.testing.assert_allclose(frames.numpy(), expected, atol=1e-4, rtol=0)
@@ -294,7 +296,7 @@ def checkpoint_with(folder: Path, **changes: Any) -> Path:
         ({"tensors": {"quantizer.vars": torch.zeros(2)}}, r"a tensor quantizer\.vars"),
         ({"tensors": {"encoder.layers.0.fc1.bias": torch.zeros(3)}}, r"intermediate_dense\.bias is"),
         ({"model": {"conv_feature_layers": "[(12,10,5)]"}}, "HubertModel has"),
-        ({"cfg": None}, "tells no settings"),
+        ({"cfg": None}, "has no model settings"),
         ({"model": None, "cfg": {"model": {}}}, "state dict|tells no|NoneType"),
     ],
 )
@@ -311,7 +313,7 @@ def test_what_hubert_cannot_be_is_named(tmp_path: Path, changes: dict[str, Any],
 
 def test_the_unchanged_checkpoint_is_converted(tmp_path: Path) -> None:
     convert(checkpoint_with(tmp_path / "source"), tmp_path / "output")
-    with pytest.raises(InputError, match=r"one \.pt file is wanted, found 0"):
+    with pytest.raises(InputError, match=r"expected one \.pt file, found 0"):
         convert(tmp_path / "output", tmp_path / "other")
     (tmp_path / "source" / "x.pt").write_bytes(b"")
     with pytest.raises(InputError, match="refused"):

@@ -16,26 +16,22 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-import dpo as command
+import train as command
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.settings.training import Preference
-from slamflow.training.attention import use_attention
-from slamflow.training.devices import Machine
-from slamflow.training.export import export_model
-from slamflow.training.model import build_model
-from slamflow.training.preference import (
-    PreferChosen,
-    dpo_losses,
-    log_probabilities,
-    make_batch,
-    prefer,
-    read_pairs,
-)
-from tests.unit.training_rows import CONTEXT, UNITS, VOCABULARY, documents, ranks, settings
+from slamflow.lm.attention import use_attention
+from slamflow.lm.devices import Machine
+from slamflow.lm.initial import build_model
+from slamflow.lm.model import export_model
+from slamflow.lm.objective import Inputs
+from slamflow.lm.objectives.dpo import DpoModel
+from slamflow.lm.preference_loss import PreferChosen, dpo_losses, log_probabilities, make_batch, tokenize_pairs
+from slamflow.lm.speech import speech_record
+from slamflow.vocabulary import Vocabulary
+from tests.unit.training_rows import CONTEXT, UNITS, VOCABULARY, documents, json_of, ranks, settings, train
 
 CPU = torch.device("cpu")
-SPEECH = {"encoder": "hubert", "units": UNITS}
+SPEECH = speech_record(VOCABULARY, "cold", "hubert", {"kind": "hubert"}, {"sha256": "ab", "frame_rate_hz": 25.0})
 
 
 def write_pairs(path: Path, count: int = 24) -> Path:
@@ -61,22 +57,18 @@ def make_parent(folder: Path) -> Path:
     return folder
 
 
+def dpo(**changes: Any) -> DpoModel:
+    return DpoModel.model_validate({"objective": "dpo", "init": "cold", "pairs": "endings", **changes})
+
+
 def run(folder: Path, name: str, machine: Machine | None = None, **changes: Any) -> dict[str, torch.Tensor]:
     """Train on 24 pairs, 4 a step, for 2 epochs: 12 steps."""
     if not (folder / "parent").exists():
         make_parent(folder / "parent")
         write_pairs(folder / "pairs.parquet")
     values = {"pairs_per_step": 4, "epochs": 2, "learning_rate": 3e-3, "precision": "fp32", "save_every": 4, **changes}
-    prefer(
-        Preference.model_validate({"init": "speech", "pairs": "endings", **values}),
-        folder / "parent",
-        folder / "pairs.parquet",
-        machine or Machine(threads=1),
-        ranks(),
-        folder / f"state.{name}",
-        folder / name,
-        "code",
-    )
+    inputs = Inputs(parent=folder / "parent", pairs=folder / "pairs.parquet")
+    train(dpo(**values), inputs, folder / f"state.{name}", folder / name, machine)
     return load_file(folder / name / "model.safetensors")
 
 
@@ -104,7 +96,7 @@ def shaken(folder: Path) -> PreTrainedModel:
 @pytest.mark.parametrize("kind", ["documents", "sdpa"])
 def test_log_probabilities_are_summed_over_the_ending(kind: Any, tmp_path: Path) -> None:
     path = write_pairs(tmp_path / "pairs.parquet")
-    pairs, _ = read_pairs(path, 1024, VOCABULARY)
+    pairs, _ = tokenize_pairs(path, 1024, VOCABULARY)
     model = shaken(make_parent(tmp_path / "parent"))
     expected = [
         [slow_log_probability(model, row["prompt"], row[name]) for row in pq.read_table(path).to_pylist()[:5]]
@@ -135,7 +127,7 @@ def test_the_loss_is_that_of_trl(nll_weight: float, tmp_path: Path) -> None:
     parent = make_parent(tmp_path / "parent")
     path = write_pairs(tmp_path / "pairs.parquet")
     policy = shaken(parent)
-    vocabulary = {str(token): token for token in range(VOCABULARY)}
+    vocabulary = {str(token): token for token in range(VOCABULARY.size)}
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="0"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="0", eos_token="1", bos_token="1")
@@ -167,8 +159,8 @@ def test_the_loss_is_that_of_trl(nll_weight: float, tmp_path: Path) -> None:
     with torch.no_grad():
         theirs = [float(trainer.compute_loss(trainer.model, trainer.data_collator([pair]))) for pair in examples]
 
-    pairs, _ = read_pairs(path, 1024, VOCABULARY)
-    values = Preference(init="speech", pairs="endings", beta=0.1, nll_weight=nll_weight, precision="fp32")
+    pairs, _ = tokenize_pairs(path, 1024, VOCABULARY)
+    values = dpo(beta=0.1, nll_weight=nll_weight, precision="fp32")
     objective = PreferChosen(pairs[:6], values, "sdpa", 8192, ranks())
     objective.remember_reference(AutoModelForCausalLM.from_pretrained(parent), "fp32")
     with torch.no_grad():
@@ -182,6 +174,7 @@ def test_the_loss_is_that_of_trl(nll_weight: float, tmp_path: Path) -> None:
 # The training
 
 
+@pytest.mark.slow
 def test_it_learns_to_prefer_and_says_so(tmp_path: Path) -> None:
     run(tmp_path, "model", epochs=8)
     curve = files.read_jsonl(tmp_path / "model" / "metrics.jsonl")
@@ -192,9 +185,9 @@ def test_it_learns_to_prefer_and_says_so(tmp_path: Path) -> None:
     assert curve[-1]["margin"] > 0.5
     assert "validation_loss" not in curve[-1]
     record = files.read_json(tmp_path / "model" / "training.json")
-    assert (record["init"], record["pairs"], record["pairs_left_out"], record["steps"]) == ("speech", 24, 0, 48)
-    assert files.read_json(tmp_path / "model" / "speech.json") == SPEECH
-    pairs, _ = read_pairs(tmp_path / "pairs.parquet", 1024, VOCABULARY)
+    assert (record["init"], record["pairs"], record["pairs_left_out"], record["steps"]) == ("cold", 24, 0, 48)
+    assert files.read_json(tmp_path / "model" / "speech.json") == {**SPEECH, "model": "model"}
+    pairs, _ = tokenize_pairs(tmp_path / "pairs.parquet", 1024, VOCABULARY)
     batch = make_batch(pairs, np.arange(24))
     margins = []
     for name in ("parent", "model"):
@@ -216,6 +209,7 @@ def test_in_bf16_policy_and_reference_begin_alike(tmp_path: Path) -> None:
     assert files.read_jsonl(tmp_path / "model" / "metrics.jsonl")[0]["loss"] == pytest.approx(math.log(2), abs=5e-3)
 
 
+@pytest.mark.slow
 def test_accumulation_does_not_change_it(tmp_path: Path) -> None:
     whole = run(tmp_path, "whole")
     parts = run(tmp_path, "parts", Machine(micro_batch_tokens=1, threads=1))
@@ -223,6 +217,7 @@ def test_accumulation_does_not_change_it(tmp_path: Path) -> None:
         torch.testing.assert_close(weight, parts[name], rtol=0, atol=1e-4, msg=name)
 
 
+@pytest.mark.slow
 def test_a_broken_training_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unbroken = run(tmp_path, "unbroken")
     original = PreferChosen.micro_batches
@@ -247,11 +242,11 @@ def test_the_command_runs_by_hand(tmp_path: Path) -> None:
     ranks()
     places = {"parent": "parent", "pairs": "pairs.parquet", "state": "state", "output": "out"}
     options = [part for name, place in places.items() for part in (f"--{name}", str(tmp_path / place))]
-    import slamflow.training.devices as devices
+    import slamflow.lm.devices as devices
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "stop", lambda: None)
-        chosen = '{"init": "speech", "pairs": "endings", "pairs_per_step": 12, "precision": "fp32"}'
+        chosen = json_of(dpo(pairs_per_step=12, precision="fp32"))
         command.main([*options, "--settings", chosen, "--threads", "1"])
     assert files.read_json(tmp_path / "out" / "training.json")["steps"] == 2
 
@@ -268,21 +263,21 @@ def table(**columns: list[list[int]]) -> pa.Table:
 def test_pairs_that_cannot_be_used_are_left_out_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "pairs.parquet"
     pq.write_table(table(prompt=[[1], [2], [3] * 9], chosen=[[4], [], [5]], rejected=[[6], [7], [8]]), path)
-    pairs, left_out = read_pairs(path, 10, VOCABULARY)
+    pairs, left_out = tokenize_pairs(path, 10, VOCABULARY)
     assert (len(pairs), left_out) == (1, 2)
     assert pairs[0].chosen.tokens.tolist() == [1, 3, 6, 1]
     assert pairs[0].chosen.given == 2
     with pytest.raises(InputError, match="none of its 3 pairs"):
-        read_pairs(path, 3, VOCABULARY)
-    with pytest.raises(InputError, match="1 has a unit above 6"):
-        read_pairs(path, 10, 9)
+        tokenize_pairs(path, 3, VOCABULARY)
+    with pytest.raises(InputError, match=r"pairs\.parquet: 1: unit 7 is outside a vocabulary of 7 units"):
+        tokenize_pairs(path, 10, Vocabulary(units=7))
 
 
 def test_what_is_no_file_of_pairs_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pairs.parquet"
     pq.write_table(table(prompt=[[1]], chosen=[[4]]), path)
     with pytest.raises(InputError, match="rejected"):
-        read_pairs(path, 10, VOCABULARY)
+        tokenize_pairs(path, 10, VOCABULARY)
     path.write_bytes(b"no")
-    with pytest.raises(InputError, match="cannot be read as pairs"):
-        read_pairs(path, 10, VOCABULARY)
+    with pytest.raises(InputError, match="cannot be read as a file of preference pairs"):
+        tokenize_pairs(path, 10, VOCABULARY)

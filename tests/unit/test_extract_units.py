@@ -23,12 +23,13 @@ import import_units
 from slamflow.audio import decode
 from slamflow.errors import InputError
 from slamflow.files import read_jsonl, sha256_file
-from slamflow.settings.units import Encoder
 from slamflow.sharding import stable_hash
-from slamflow.units.codebook import Codebook, Quantizer, read_codebook
-from slamflow.units.encoders import load_encoder
-from slamflow.units.extract import UNIT_SCHEMA, choose_speech
-from slamflow.units.workers import ahead, chunks
+from slamflow.shards.units import SCHEMA as UNIT_SCHEMA
+from slamflow.tokenizers import TOKENIZERS
+from slamflow.tokenizers.codebook import Codebook, Quantizer, read_codebook
+from slamflow.tokenizers.extract import choose_speech
+from slamflow.tokenizers.tokenizer import load_frames
+from slamflow.tokenizers.workers import ahead, chunks
 from tests.unit.test_units import speech_like, whisper_folder
 
 CPU = torch.device("cpu")
@@ -94,8 +95,13 @@ ENCODER = {"kind": "whisper", "model": "tiny", "clusters": CLUSTERS, "max_second
 FIT = {"corpora": ["c/train"], "hours": 5 / 3600}
 
 
+def said(keys: dict[str, Any]) -> dict[str, Any]:
+    """Without keys that are None: a kind refuses those that it does not have."""
+    return {key: value for key, value in keys.items() if value is not None}
+
+
 def run_fit(folder: Path, shards: list[Path], model: Path | None, /, *more: str, **changes: Any) -> dict[str, Any]:
-    settings = ENCODER | {"fit": FIT} | changes
+    settings = {"name": "e", "encoder": said(ENCODER | {"fit": FIT} | changes)}
     fit_units.main(
         ["--settings", json.dumps(settings), "--output", str(folder / "codebook.safetensors")]
         + ["--manifest", str(folder / "codebook.json"), *more]
@@ -106,7 +112,7 @@ def run_fit(folder: Path, shards: list[Path], model: Path | None, /, *more: str,
 
 
 def run_extract(folder: Path, shard: Path, codebook: Path, model: Path | None, /, *more: str, **changes: Any) -> Any:
-    settings = {"encoder": ENCODER | changes, "corpus": "c", "split": "train"}
+    settings = {"name": "e", "encoder": said(ENCODER | changes), "corpus": "c", "split": "train"}
     extract_units.main(
         ["--settings", json.dumps(settings), "--audio", str(shard), "--codebook", str(codebook)]
         + ["--output", str(folder / "x.parquet"), "--manifest", str(folder / "x.json")]
@@ -132,7 +138,7 @@ def test_extract_keeps_to_the_contract(tmp_path: Path, model: Path, codebook: Pa
     manifest = run_extract(tmp_path, write_shard(tmp_path / "audio.parquet", rows), codebook, model)
     table = pq.read_table(tmp_path / "x.parquet")
     assert table.schema.equals(UNIT_SCHEMA)
-    encoder = load_encoder(Encoder.model_validate(ENCODER), model, CPU)
+    encoder = load_frames(TOKENIZERS.validate(ENCODER), model, CPU)
     quantizer = Quantizer(read_codebook(codebook), CPU)
     near_ties = 0
     for row, found in zip(rows, table.to_pylist(), strict=True):
@@ -222,7 +228,7 @@ def test_an_empty_shard_gives_an_empty_shard(tmp_path: Path, model: Path, codebo
 
 
 def test_many_rows_go_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path, codebook: Path) -> None:
-    monkeypatch.setattr("slamflow.units.extract.ROW_GROUP", 4)
+    monkeypatch.setattr("slamflow.shards.units.ROW_GROUP", 4)
     run_extract(tmp_path, write_shard(tmp_path / "audio.parquet", good_rows(9)), codebook, model)
     file = pq.ParquetFile(tmp_path / "x.parquet")
     assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [4, 4, 1]
@@ -230,7 +236,7 @@ def test_many_rows_go_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_run_too_long_to_write_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slamflow.units.sequences.LONGEST_RUN", 20)
+    monkeypatch.setattr("slamflow.tokenizers.sequences.LONGEST_RUN", 20)
     random = np.random.default_rng(0).normal(0, 1, (CLUSTERS, 80)).astype(np.float32)
     Codebook(random).save(tmp_path / "codebook.safetensors")
     rows = [speech_row("silence", flac(np.zeros(32000, np.float32)))]

@@ -33,23 +33,29 @@ from slamflow.errors import InputError
 from slamflow.evaluation.bootstrap import interval
 from slamflow.generation import gen_ppl
 from slamflow.generation.auto_bleu import auto_bleu
-from slamflow.generation.gen_ppl import TextJudge
+from slamflow.generation.gen_ppl import TextScorer
 from slamflow.generation.prompts import choose_waves, encode_prompts, shuffled
 from slamflow.generation.sampling import continue_units, draw
-from slamflow.generation.scores import is_loop, read_continuations, summarise
-from slamflow.settings.generation import ContinueSpeech, Sampling, ScoreContinuations
-from slamflow.settings.units import Encoder
+from slamflow.generation.scores import is_loop, summarize
+from slamflow.lm.speech import speech_record
+from slamflow.recipe.generation import Bootstrap, ContinueSpeech, Sampling, ScoreContinuations
+from slamflow.scorers import mean_nll
 from slamflow.sharding import stable_hash
-from slamflow.speech.shards import SCHEMA as SPEECH_SCHEMA
-from slamflow.stories.grammar import write_stories
-from slamflow.units.codebook import Codebook, Quantizer
-from slamflow.units.encoders import load_encoder
-from slamflow.units.sequences import deduplicate
-from slamflow.vocoder.synthesis import Vocoder, new_network
+from slamflow.shards.continuations import read_continuations
+from slamflow.shards.speech import SCHEMA as SPEECH_SCHEMA
+from slamflow.text.grammar import write_stories
+from slamflow.tokenizers.codebook import Codebook, Quantizer
+from slamflow.tokenizers.logmel import LogMelTokenizer
+from slamflow.tokenizers.sequences import deduplicate
+from slamflow.tokenizers.tokenizer import FrameTokenizer, load_frames
+from slamflow.vocabulary import Vocabulary
+from slamflow.vocoders.synthesis import MelVocoder, new_network
+from slamflow.vocoders.vocoder import load_vocoder
 
 UNITS = 12
 CPU = torch.device("cpu")
-LOGMEL = Encoder(kind="logmel", frame_rate_hz=25.0, clusters=UNITS)
+VOCABULARY = Vocabulary(UNITS)
+LOGMEL = LogMelTokenizer(kind="logmel", frame_rate_hz=25.0, clusters=UNITS)
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +141,7 @@ def some_prompts(count: int = 7) -> tuple[list[str], list[np.ndarray]]:
 def test_a_batch_continues_as_each_prompt_alone(make: Any) -> None:
     model, settings = make(), Sampling(max_new_tokens=40, top_k=6, temperature=1.5, seed=3)
     ids, prompts = some_prompts()
-    found = continue_units(model, ids, prompts, settings)
+    found = continue_units(model, VOCABULARY, ids, prompts, settings)
     expected = [slow_continuation(model, item, prompt, settings) for item, prompt in zip(ids, prompts, strict=True)]
     assert [continuation.units.tolist() for continuation in found] == expected
     assert [continuation.ended for continuation in found] == [len(units) < 40 for units in expected]
@@ -146,13 +152,13 @@ def test_a_batch_continues_as_each_prompt_alone(make: Any) -> None:
 def test_the_order_of_the_items_changes_nothing_and_the_seed_does() -> None:
     model, settings = llama(), Sampling(max_new_tokens=20, temperature=1.5)
     ids, prompts = some_prompts()
-    found = [continuation.units.tolist() for continuation in continue_units(model, ids, prompts, settings)]
-    backwards = continue_units(model, ids[::-1], prompts[::-1], settings)
+    found = [continuation.units.tolist() for continuation in continue_units(model, VOCABULARY, ids, prompts, settings)]
+    backwards = continue_units(model, VOCABULARY, ids[::-1], prompts[::-1], settings)
     assert [continuation.units.tolist() for continuation in backwards[::-1]] == found
-    other = continue_units(model, ids, prompts, settings.model_copy(update={"seed": 1}))
+    other = continue_units(model, VOCABULARY, ids, prompts, settings.model_copy(update={"seed": 1}))
     assert [continuation.units.tolist() for continuation in other] != found
     # Two items with the same prompt are drawn apart.
-    twins = continue_units(model, ["a", "b"], [prompts[1], prompts[1]], settings)
+    twins = continue_units(model, VOCABULARY, ["a", "b"], [prompts[1], prompts[1]], settings)
     assert twins[0].units.tolist() != twins[1].units.tolist()
 
 
@@ -172,20 +178,25 @@ def test_the_last_draw_and_a_small_vocabulary_are_safe() -> None:
     assert int(draw(torch.tensor([[0.1, 0.2, 0.3]]), torch.zeros(1, dtype=torch.float64), 0.7, 1)) == 2
 
 
-def test_pad_is_never_drawn() -> None:
-    model = llama()
+@pytest.mark.parametrize("more", [0, 7])
+def test_only_units_are_drawn(more: int) -> None:
+    """Not PAD, and no token of a model that has more of them than its vocabulary."""
+    model = llama(vocabulary=UNITS + 2 + more)
     model.lm_head.weight.data.zero_()  # all tokens alike
-    found = continue_units(model, ["a", "b"], [np.array([1], np.uint16)] * 2, Sampling(max_new_tokens=200, top_k=99))
+    found = continue_units(
+        model, VOCABULARY, ["a", "b"], [np.array([1], np.uint16)] * 2, Sampling(max_new_tokens=200, top_k=99)
+    )
     drawn = np.concatenate([continuation.units for continuation in found])
     assert drawn.max() < UNITS
 
 
 @pytest.mark.parametrize(
-    ("units", "context", "message"), [([UNITS], 256, "unit 12 is outside"), ([1] * 30, 64, "context of 64")]
+    ("units", "context", "message"),
+    [([UNITS], 256, "unit 12 is outside a vocabulary of 12 units"), ([1] * 30, 64, "context of 64")],
 )
 def test_what_does_not_fit_the_model_is_refused(units: list[int], context: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        continue_units(llama(context), ["a"], [np.array(units, np.uint16)], Sampling(max_new_tokens=40))
+        continue_units(llama(context), VOCABULARY, ["a"], [np.array(units, np.uint16)], Sampling(max_new_tokens=40))
 
 
 # Prompts
@@ -212,7 +223,7 @@ def write_speech(path: Path, waves: dict[str, np.ndarray]) -> Path:
 
 def codebook() -> Codebook:
     """Log-mel frames of noise as centroids."""
-    frames = load_encoder(LOGMEL, None, CPU).encode([noise(99, 3.0)])[0].numpy()
+    frames = load_frames(LOGMEL, None, CPU).encode([noise(99, 3.0)])[0].numpy()
     return Codebook(np.ascontiguousarray(frames[:: len(frames) // UNITS][:UNITS]))
 
 
@@ -257,10 +268,11 @@ def test_bad_audio_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture)
 
 def test_a_prompt_knows_nothing_of_what_follows() -> None:
     """The units of a prompt are those of the cut waveform, whatever came after the cut."""
-    encoder, quantizer = load_encoder(LOGMEL, None, CPU), Quantizer(codebook(), CPU)
+    encoder, quantizer = load_frames(LOGMEL, None, CPU), Quantizer(codebook(), CPU)
+    tokenizer = FrameTokenizer(encoder, quantizer)
     start = noise(1, 2.0)
     whole = [np.concatenate([start, ending]) for ending in (noise(2, 2.0), noise(3, 3.0), 3 * noise(4, 2.0))]
-    found = encode_prompts([("x", None, wave) for wave in whole], 2.0, encoder, quantizer, with_rest=True)
+    found = encode_prompts([("x", None, wave) for wave in whole], 2.0, tokenizer, with_rest=True)
     alone = deduplicate(quantizer.assign(encoder.encode([start])[0])[0])[0]
     assert len(set(alone.tolist())) > 3
     for prompt in found:
@@ -271,15 +283,16 @@ def test_a_prompt_knows_nothing_of_what_follows() -> None:
 
 
 def test_the_rest_is_encoded_apart_and_goes_on_from_the_prompt() -> None:
-    encoder, quantizer = load_encoder(LOGMEL, None, CPU), Quantizer(codebook(), CPU)
+    encoder, quantizer = load_frames(LOGMEL, None, CPU), Quantizer(codebook(), CPU)
+    tokenizer = FrameTokenizer(encoder, quantizer)
     steady = np.tile(noise(1, 0.1), 40)
     for wave in (np.concatenate([noise(2, 2.0), noise(3, 2.0)]), steady):
-        prompt = encode_prompts([("x", "t", wave)], 2.0, encoder, quantizer, with_rest=True)[0]
+        prompt = encode_prompts([("x", "t", wave)], 2.0, tokenizer, with_rest=True)[0]
         rest = deduplicate(quantizer.assign(encoder.encode([wave[32000:]])[0])[0])[0].tolist()
         assert prompt.rest.tolist() == (rest[1:] if rest[0] == prompt.units[-1] else rest)
-    assert len(encode_prompts([("x", "t", steady)], 2.0, encoder, quantizer, with_rest=False)[0].rest) == 0
+    assert len(encode_prompts([("x", "t", steady)], 2.0, tokenizer, with_rest=False)[0].rest) == 0
     with pytest.raises(InputError, match="too short for one unit"):
-        encode_prompts([("x", "t", steady)], 0.01, encoder, quantizer, with_rest=False)
+        encode_prompts([("x", "t", steady)], 0.01, tokenizer, with_rest=False)
 
 
 def test_shuffling_changes_the_order_only() -> None:
@@ -340,26 +353,26 @@ def test_likelihoods_are_those_of_one_text_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bf16: bool, tolerance: float
 ) -> None:
     monkeypatch.setattr(gen_ppl, "multiplies_bf16", lambda: bf16)
-    judge = TextJudge(write_text_model(tmp_path, "<|endoftext|>"))
+    scorer = TextScorer(write_text_model(tmp_path, "<|endoftext|>"))
     texts = ["the dog ran", "the", "a cat and a dog and the cat sat", "zebra ran"]
-    nll, counts = judge.mean_nll(texts)
+    nll, (_, counts) = mean_nll(scorer, texts), scorer.nll(texts)
     assert counts.tolist() == [3, 1, 9, 2]
     for text, value in zip(texts, nll, strict=True):
-        ids = [0, *judge.tokenizer(text)["input_ids"]]
+        ids = [0, *scorer.tokenizer(text)["input_ids"]]
         with torch.inference_mode():
-            shares = judge.model(torch.tensor([ids]), use_cache=False).logits[0].double().log_softmax(-1)
+            shares = scorer.model(torch.tensor([ids]), use_cache=False).logits[0].double().log_softmax(-1)
         slow = [-float(shares[place, ids[place + 1]]) for place in range(len(ids) - 1)]
         assert value == pytest.approx(sum(slow) / len(slow), abs=tolerance)
     with pytest.raises(ValueError, match="without tokens"):
-        judge.mean_nll(["the", ""])
+        scorer.nll(["the", ""])
 
 
 def test_a_text_begins_behind_the_document_separator_or_bos(tmp_path: Path) -> None:
-    chat = TextJudge(write_text_model(tmp_path / "a", "<|im_start|>", "<|endoftext|>", bos_token="<|im_start|>"))
-    plain = TextJudge(write_text_model(tmp_path / "b", "<s>", bos_token="<s>"))
+    chat = TextScorer(write_text_model(tmp_path / "a", "<|im_start|>", "<|endoftext|>", bos_token="<|im_start|>"))
+    plain = TextScorer(write_text_model(tmp_path / "b", "<s>", bos_token="<s>"))
     assert (chat.begin, plain.begin) == (1, 0)
     with pytest.raises(InputError, match="neither"):
-        TextJudge(write_text_model(tmp_path / "c"))
+        TextScorer(write_text_model(tmp_path / "c"))
 
 
 def item(nll: float | None, repeated: float | None, loop: bool = False) -> dict[str, Any]:
@@ -367,7 +380,7 @@ def item(nll: float | None, repeated: float | None, loop: bool = False) -> dict[
 
 
 def test_empty_transcripts_are_counted_and_left_out() -> None:
-    score = summarise([item(1.0, 0.2), item(None, None), item(3.0, 0.0)], ScoreContinuations())
+    score = summarize([item(1.0, 0.2), item(None, None), item(3.0, 0.0)], Bootstrap())
     assert (score["n"], score["empty_transcripts"], score["tokens"]) == (3, 1, 10)
     assert score["gen_ppl"] == pytest.approx(math.exp(2.0))
     assert score["auto_bleu"] == pytest.approx(0.1)
@@ -375,13 +388,20 @@ def test_empty_transcripts_are_counted_and_left_out() -> None:
     assert math.exp(1.0) - 1e-9 <= low < score["gen_ppl"] < high <= math.exp(3.0) + 1e-9
 
 
+def test_the_settings_of_the_bootstrap_reach_the_intervals() -> None:
+    items = [item(float(value), 0.1) for value in np.random.default_rng(0).normal(size=30)]
+    found = [summarize(items, Bootstrap(**chosen))["gen_ppl_ci95"] for chosen in ({}, {"seed": 1}, {"resamples": 300})]
+    assert len(set(found)) == 3
+    assert ScoreContinuations().bootstrap == Bootstrap(resamples=2000, seed=0)
+
+
 def test_loops_are_counted_and_leave_only_gen_ppl() -> None:
-    score = summarise([item(4.0, 0.1), item(1.0, 0.9, loop=True), item(5.0, 0.2)], ScoreContinuations())
+    score = summarize([item(4.0, 0.1), item(1.0, 0.9, loop=True), item(5.0, 0.2)], Bootstrap())
     assert (score["n"], score["empty_transcripts"], score["looped_transcripts"], score["tokens"]) == (3, 0, 1, 10)
     assert score["gen_ppl"] == pytest.approx(math.exp(4.5))
     assert score["gen_ppl_with_loops"] == pytest.approx(math.exp(10 / 3))
     assert score["auto_bleu"] == pytest.approx(0.4)
-    alone = summarise([item(4.0, 0.1), item(1.0, 0.9, loop=True)], ScoreContinuations())
+    alone = summarize([item(4.0, 0.1), item(1.0, 0.9, loop=True)], Bootstrap())
     assert (alone["gen_ppl"], alone["auto_bleu"]) == (None, pytest.approx(0.5))
     json.dumps(alone, allow_nan=False)
 
@@ -396,7 +416,7 @@ def test_what_is_a_loop() -> None:
 
 @pytest.mark.parametrize("items", [[item(None, None)] * 3, [item(1.0, 0.0), item(None, None)]])
 def test_too_few_transcripts_have_no_figure(items: list[dict[str, Any]]) -> None:
-    score = summarise(items, ScoreContinuations())
+    score = summarize(items, Bootstrap())
     assert score["gen_ppl"] is None
     assert score["auto_bleu"] is None
     json.dumps(score, allow_nan=False)
@@ -436,32 +456,35 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_speech(folder / "audio.parquet", waves)
     codebook().save(folder / "codebook.safetensors")
     torch.manual_seed(0)
-    Vocoder(new_network(UNITS, 16, 1, 25.0), 25.0).save_weights(folder / "vocoder" / "vocoder.safetensors")
+    MelVocoder(new_network(UNITS, 16, 1, 25.0), 25.0).save_weights(folder / "vocoder" / "vocoder.safetensors")
     about = {"units": UNITS, "width": 16, "blocks": 1, "frame_rate_hz": 25.0}
     files.write_json(folder / "vocoder" / "vocoder.json", about)
     llama().save_pretrained(folder / "model")
+    files.write_json(folder / "model/speech.json", speech_record(VOCABULARY))
     write_text_model(folder / "text", "<|endoftext|>")
     return folder
 
 
-def run(workplace: Path, output: Path, *source: str, workers: int = 1) -> list[dict[str, Any]]:
+def run(workplace: Path, output: Path, name: str, *source: str, workers: int = 1) -> list[dict[str, Any]]:
     sampling = Sampling(prompts=3, prompt_seconds=1.5, max_new_tokens=30, temperature=1.2)
     continue_speech.main(
         [
-            *("--settings", ContinueSpeech(encoder=LOGMEL, sampling=sampling).model_dump_json()),
+            *("--settings", ContinueSpeech(model=name, encoder=LOGMEL, sampling=sampling).model_dump_json()),
             *(*source, "--audio", str(workplace / "audio.parquet"), "--workers", str(workers)),
             *("--codebook", str(workplace / "codebook.safetensors"), "--vocoder", str(workplace / "vocoder")),
             *("--output", str(output)),
         ]
     )
-    rows: list[dict[str, Any]] = pq.read_table(output).to_pylist()
+    model, rows = read_continuations(output)
+    assert model == name
     return rows
 
 
+@pytest.mark.slow
 def test_continuations_of_a_model_and_of_the_baselines(workplace: Path, tmp_path: Path) -> None:
-    model = run(workplace, tmp_path / "model", "--model", str(workplace / "model"))
-    truth = run(workplace, tmp_path / "truth", "--baseline", "truth")
-    mixed = run(workplace, tmp_path / "mixed", "--baseline", "shuffled")
+    model = run(workplace, tmp_path / "model", "small", "--model", str(workplace / "model"))
+    truth = run(workplace, tmp_path / "truth", "truth")
+    mixed = run(workplace, tmp_path / "mixed", "shuffled")
     for rows in (model, truth, mixed):
         assert [row["id"] for row in rows] == [row["id"] for row in model]
         assert [row["prompt"] for row in rows] == [row["prompt"] for row in model]
@@ -469,7 +492,7 @@ def test_continuations_of_a_model_and_of_the_baselines(workplace: Path, tmp_path
         assert set(other["continuation"]) == set(row["continuation"])
         assert other["continuation"] != row["continuation"]
         assert len(row["continuation"]) <= 30
-    speaker = Vocoder.load(workplace / "vocoder")
+    speaker = load_vocoder(workplace / "vocoder")
     for row in (*model, *truth):
         samples, rate = soundfile.read(io.BytesIO(row["audio"]), dtype="float32")
         expected = speaker(np.array(row["prompt"] + row["continuation"]))
@@ -480,9 +503,14 @@ def test_continuations_of_a_model_and_of_the_baselines(workplace: Path, tmp_path
         assert row["prompt_seconds"] == pytest.approx(row["seconds"] - rest)
 
 
+def test_a_model_without_a_folder_is_refused(workplace: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="small: give the folder of the model by --model; without one there are truth"):
+        run(workplace, tmp_path / "x", "small")
+
+
 def test_the_same_bytes_with_more_workers(workplace: Path, tmp_path: Path) -> None:
-    run(workplace, tmp_path / "a", "--model", str(workplace / "model"))
-    run(workplace, tmp_path / "b", "--model", str(workplace / "model"), workers=3)
+    run(workplace, tmp_path / "a", "small", "--model", str(workplace / "model"))
+    run(workplace, tmp_path / "b", "small", "--model", str(workplace / "model"), workers=3)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -498,11 +526,12 @@ class Typist:
 
 
 def test_scores_and_transcripts_are_written(workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = run(workplace, tmp_path / "truth.parquet", "--baseline", "truth")
+    rows = run(workplace, tmp_path / "truth.parquet", "truth")
     monkeypatch.setattr(score_continuations, "WhisperRecognizer", Typist)
     score_continuations.main(
         [
-            *("--model-name", "truth", "--continuations", str(tmp_path / "truth.parquet"), "--recognizer", "unused"),
+            *("--settings", ScoreContinuations(bootstrap=Bootstrap(resamples=300, seed=5)).model_dump_json()),
+            *("--continuations", str(tmp_path / "truth.parquet"), "--recognizer", "unused"),
             *("--text-model", str(workplace / "text"), "--output", str(tmp_path / "score.json")),
             *("--transcripts", str(tmp_path / "transcripts.jsonl")),
         ]
@@ -513,7 +542,8 @@ def test_scores_and_transcripts_are_written(workplace: Path, tmp_path: Path, mon
     assert (score["model"], score["n"], score["empty_transcripts"]) == ("truth", 3, 1)
     assert items[0]["nll"] is None
     assert items[2]["auto_bleu"] == pytest.approx(2 / 5)
-    nll, _ = TextJudge(workplace / "text").mean_nll(["the dog ran", "the cat and the cat sat"])
+    assert {found["model"] for found in items} == {"truth"}
+    nll = mean_nll(TextScorer(workplace / "text"), ["the dog ran", "the cat and the cat sat"])
     assert score["gen_ppl"] == pytest.approx(math.exp(nll.mean()))
     assert [items[1]["nll"], items[2]["nll"]] == pytest.approx(nll.tolist())
 
@@ -523,5 +553,7 @@ def test_a_file_without_continuations_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x\.parquet: cannot be read"):
         read_continuations(tmp_path / "x.parquet")
     pq.write_table(pa.table({"id": ["a"], "text": ["b"]}), tmp_path / "y.parquet")
-    with pytest.raises(InputError, match=r"y\.parquet: no continuations"):
+    with pytest.raises(InputError, match=r"y\.parquet: no column"):
         read_continuations(tmp_path / "y.parquet")
+    with pytest.raises(InputError, match=r"y\.parquet: no continuations"):
+        read_continuations(tmp_path / "y.parquet", ("id", "text"))

@@ -12,8 +12,8 @@ import torch
 
 import convert_vocoder
 from slamflow.errors import InputError
-from slamflow.vocoder.hifigan import HifiGan
-from slamflow.vocoder.synthesis import load_vocoder
+from slamflow.vocoders.unit_hifigan import HifiGan
+from slamflow.vocoders.vocoder import load_vocoder
 
 UNITS, WIDTH, HIDDEN = 7, 6, 5
 CONFIG: dict[str, Any] = {
@@ -37,6 +37,8 @@ CONFIG: dict[str, Any] = {
     },
 }
 SENTENCE = [3, 1, 4, 1, 5, 6, 0]
+
+SETTINGS = ["--settings", json.dumps({"vocoder": {"kind": "hifigan", "model": "somewhere"}})]
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +92,7 @@ def source_folder(folder: Path, changes: dict[str, Any] | None = None, **tensors
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("hifigan")
     source = source_folder(root / "source")
-    convert_vocoder.main(["--input", str(source), "--output", str(root / "vocoder")])
+    convert_vocoder.main([*SETTINGS, "--input", str(source), "--output", str(root / "vocoder")])
     return root / "vocoder"
 
 
@@ -173,6 +175,7 @@ def leaky(x: np.ndarray, slope: float) -> np.ndarray:
     return np.where(x > 0, x, slope * x)
 
 
+@pytest.mark.slow
 def test_speech_is_that_of_the_definition(vocoder: HifiGan) -> None:
     durations = [2, 1, 1, 3, 1, 1, 1]
     wave = vocoder(SENTENCE, durations)
@@ -213,7 +216,9 @@ def test_units_and_durations_that_do_not_fit_are_refused(vocoder: HifiGan) -> No
 
 
 def test_the_same_files_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    convert_vocoder.main(["--input", str(source_folder(tmp_path / "source")), "--output", str(tmp_path / "again")])
+    convert_vocoder.main(
+        [*SETTINGS, "--input", str(source_folder(tmp_path / "source")), "--output", str(tmp_path / "again")]
+    )
     assert sorted(path.name for path in folder.iterdir()) == ["vocoder.json", "vocoder.safetensors"]
     # torch.save names the same tensors in the same way, so the source's digest is the same too
     for file in folder.iterdir():
@@ -249,7 +254,7 @@ def test_what_is_no_plain_unit_vocoder_is_named(
 ) -> None:
     source = source_folder(tmp_path / "source", changes, **tensors)
     with pytest.raises(InputError, match=message):
-        convert_vocoder.main(["--input", str(source), "--output", str(tmp_path / "output")])
+        convert_vocoder.main([*SETTINGS, "--input", str(source), "--output", str(tmp_path / "output")])
     assert not (tmp_path / "output").exists()
 
 
@@ -261,5 +266,5 @@ def test_a_tampered_generator_does_not_run(tmp_path: Path) -> None:
     source = source_folder(tmp_path / "source")
     torch.save({"generator": {**checkpoint(), "evil": Evil()}}, source / "generator.pt")
     with pytest.raises(InputError, match="refused"):
-        convert_vocoder.main(["--input", str(source), "--output", str(tmp_path / "output")])
+        convert_vocoder.main([*SETTINGS, "--input", str(source), "--output", str(tmp_path / "output")])
     assert not (tmp_path / "canary").exists()

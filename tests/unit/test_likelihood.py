@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +13,17 @@ from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalL
 import score_benchmark
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.evaluation import likelihood, scores
-from slamflow.evaluation.items import Item, write_items
+from slamflow.evaluation import scores
+from slamflow.lm.speech import speech_record
+from slamflow.recipe.evaluation import ScoreBenchmark
+from slamflow.scorers import language_model as likelihood
+from slamflow.scorers import mean_nll
+from slamflow.scorers.language_model import LanguageModelScorer
+from slamflow.shards.items import Item, write_items
+from slamflow.vocabulary import Vocabulary
 
 UNITS = 50
+VOCABULARY = Vocabulary(UNITS)
 
 
 @pytest.fixture(autouse=True)
@@ -85,16 +91,19 @@ def slow_mean_nll(model: PreTrainedModel, units: np.ndarray) -> float:
 def test_mean_nll_equals_token_by_token(make) -> None:
     model = make()
     some = [*sequences(0, 4), np.zeros(0, dtype=np.uint16)]
-    np.testing.assert_allclose(likelihood.mean_nll(model, some), [slow_mean_nll(model, u) for u in some], atol=1e-5)
+    scorer = LanguageModelScorer(model, VOCABULARY)
+    np.testing.assert_allclose(mean_nll(scorer, some), [slow_mean_nll(model, u) for u in some], atol=1e-5)
+    assert scorer.nll(some)[1].tolist() == [len(units) + 1 for units in some]
 
 
 @pytest.mark.parametrize("make", [llama, opt])
 def test_batches_do_not_matter(make) -> None:
     model = make()
     some = sequences(1, 60)
-    one_by_one = likelihood.mean_nll(model, some, positions=1)
-    np.testing.assert_allclose(likelihood.mean_nll(model, some), one_by_one, atol=1e-5)
-    np.testing.assert_allclose(likelihood.mean_nll(model, some[::-1], positions=300)[::-1], one_by_one, atol=1e-5)
+    one_by_one = mean_nll(LanguageModelScorer(model, VOCABULARY, positions=1), some)
+    np.testing.assert_allclose(mean_nll(LanguageModelScorer(model, VOCABULARY), some), one_by_one, atol=1e-5)
+    backwards = mean_nll(LanguageModelScorer(model, VOCABULARY, positions=300), some[::-1])
+    np.testing.assert_allclose(backwards[::-1], one_by_one, atol=1e-5)
     assert np.ptp(one_by_one) > 0.1
 
 
@@ -107,15 +116,17 @@ def test_batches_hold_all_once_within_the_limit() -> None:
 
 
 def test_what_does_not_fit_the_model() -> None:
-    with pytest.raises(InputError, match="unit 50 is outside the model's vocabulary of 52"):
-        likelihood.mean_nll(llama(), [np.array([1, 50], dtype=np.uint16)])
+    scorer = LanguageModelScorer(llama(), VOCABULARY)
+    with pytest.raises(InputError, match="unit 50 is outside a vocabulary of 50 units"):
+        scorer.nll([np.array([1, 50], dtype=np.uint16)])
     with pytest.raises(InputError, match="130 tokens does not fit the model's context of 128"):
-        likelihood.mean_nll(llama(), [np.zeros(128, dtype=np.uint16)])
+        scorer.nll([np.zeros(128, dtype=np.uint16)])
 
 
 def test_command_scores_a_folder(tmp_path: Path) -> None:
     model = llama()
     model.save_pretrained(tmp_path / "model")
+    files.write_json(tmp_path / "model/speech.json", speech_record(VOCABULARY))
     good, bad = sequences(2, 30), sequences(3, 30)
     bad[0] = good[0]
     items = [Item(f"{i:02}", "even" if i % 2 == 0 else "odd", f"{i // 2:02}", good[i], bad[i]) for i in range(30)]
@@ -123,11 +134,12 @@ def test_command_scores_a_folder(tmp_path: Path) -> None:
     files.write_json(tmp_path / "items.json", {"items": 30})
     for name in ("one", "two"):
         flags = (
-            f"--benchmark cloze --part test --model-name small --model {tmp_path}/model"
+            f"--model {tmp_path}/model"
             f" --items {tmp_path}/items.parquet --manifest {tmp_path}/items.json"
             f" --output {tmp_path}/{name}.json --pairs {tmp_path}/{name}.parquet"
         )
-        score_benchmark.main(["--settings", json.dumps({}), *flags.split()])
+        settings = ScoreBenchmark(name="cloze", kind="sstorycloze", split="test", model="small")
+        score_benchmark.main(["--settings", settings.model_dump_json(), *flags.split()])
     for suffix in ("json", "parquet"):
         assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"two.{suffix}").read_bytes()
 
@@ -143,7 +155,8 @@ def test_command_scores_a_folder(tmp_path: Path) -> None:
     assert score["accuracy"] == pytest.approx(np.mean(wanted))
     assert score["phenomena"]["even"]["accuracy"] == pytest.approx(np.mean(wanted[::2]))
     assert score["phenomena"]["odd"]["n"] == 15
-    assert (score["benchmark"], score["part"], score["model"], score["n"]) == ("cloze", "test", "small", 30)
+    assert (score["benchmark"], score["split"], score["model"], score["n"]) == ("cloze", "test", "small", 30)
+    assert score["kind"] == "sstorycloze"
     assert score["manifest"] == files.sha256_file(tmp_path / "items.json")
     assert 0 < score["ci95"][0] < score["accuracy"] < score["ci95"][1] < 1
 
@@ -151,3 +164,18 @@ def test_command_scores_a_folder(tmp_path: Path) -> None:
 def test_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no config\.json"):
         likelihood.load_model(tmp_path)
+
+
+def test_folder_without_a_vocabulary(tmp_path: Path) -> None:
+    """As it was written before models said their vocabulary; or of a model of text; or of another model."""
+    llama().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"no speech\.json; train or import"):
+        LanguageModelScorer.load(tmp_path)
+    for record, message in (
+        ({"units": UNITS}, "is of another version; train or import the model again"),
+        (speech_record(Vocabulary(text="bytes", text_tokens=256)), "a model of text alone"),
+        (speech_record(Vocabulary(UNITS + 1)), "has 53 tokens, the model 52"),
+    ):
+        files.write_json(tmp_path / "speech.json", record)
+        with pytest.raises(InputError, match=message):
+            LanguageModelScorer.load(tmp_path)

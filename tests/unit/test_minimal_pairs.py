@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -18,17 +19,28 @@ import build_benchmark
 import synthesize_stories
 import write_minimal_pairs as command
 from slamflow import files
+from slamflow.benchmarks import BENCHMARKS
+from slamflow.benchmarks.pairs import needed_keys, read_records
+from slamflow.benchmarks.swuggy import balance_lengths
+from slamflow.corpora.minimal_pairs import MinimalPairCorpus
 from slamflow.errors import InputError
-from slamflow.evaluation import pairs
-from slamflow.evaluation.items import Item, read_items
-from slamflow.evaluation.story_pairs import read_stories
-from slamflow.settings.corpora import MinimalPairCorpus
-from slamflow.speech import hibari
-from slamflow.stories import grammar, minimal_pairs, pseudo_words
+from slamflow.recipe.evaluation import BuildBenchmark
+from slamflow.shards.items import Item, read_items
+from slamflow.text import grammar, lexicon, minimal_pairs, pseudo_words
+from slamflow.tts.utterances import voice_of
 
 ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())["corpora"]
+TASKS = ["sblimp", pytest.param("swuggy", marks=pytest.mark.slow)]
 Record = dict[str, str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def words_are_read_once() -> Iterator[None]:
+    """One reader for all tests: it keeps what it has read, and some 20 000 words in question take long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pseudo_words, "Pronunciation", cache(pseudo_words.Pronunciation))
+        yield
 
 
 @cache
@@ -52,7 +64,7 @@ def both_parts(task: str) -> list[Record]:
     return [*pocket(task, "dev"), *pocket(task, "test")]
 
 
-@pytest.mark.parametrize("task", ["sblimp", "swuggy"])
+@pytest.mark.parametrize("task", TASKS)
 def test_the_pocket_recipe_has_its_pairs(task: str) -> None:
     for split in ("dev", "test"):
         records = pocket(task, split)
@@ -72,7 +84,7 @@ def test_each_phenomenon_has_its_share() -> None:
         assert min(Counter(phenomenon for _, phenomenon in clusters).values()) >= 8
 
 
-@pytest.mark.parametrize("task", ["sblimp", "swuggy"])
+@pytest.mark.parametrize("task", TASKS)
 def test_parts_are_disjoint(task: str) -> None:
     sides = ("good", "bad") if task == "sblimp" else ("bad",)
     dev, test = ({record[side] for record in pocket(task, split) for side in sides} for split in ("dev", "test"))
@@ -109,7 +121,7 @@ def test_right_and_wrong_differ_in_the_phenomenon_alone() -> None:
             place = next(index for index in range(len(good)) if good[index] != bad[index])
             assert good[place + 1 :: -1][:2] == bad[place : place + 2]
             assert good[place + 2 :] == bad[place + 2 :]
-            assert good[place] in grammar.ADJECTIVES
+            assert good[place] in lexicon.ADJECTIVES
         else:
             changes = [(one, other) for one, other in zip(good, bad, strict=True) if one != other]
             assert len(changes) == 1
@@ -133,6 +145,7 @@ def test_pronouns_agree_with_the_hero() -> None:
             assert girl == bool({"he", "him", "his"} & set(words(record["bad"])))
 
 
+@pytest.mark.slow
 def test_no_pseudo_word_is_a_word(pronunciation: pseudo_words.Pronunciation) -> None:
     known = {word for story in grammar.write_stories(1, "train", 3000) for word in words(str(story["text"]))}
     for record in both_parts("swuggy"):
@@ -151,6 +164,7 @@ def test_what_is_a_word(pronunciation: pseudo_words.Pronunciation) -> None:
     assert not any(map(pronunciation.sounds_like_a_word, ("hik", "wOm", "kItd")))
 
 
+@pytest.mark.slow
 def test_groups_of_words_and_pseudo_words_have_the_same_sounds(pronunciation: pseudo_words.Pronunciation) -> None:
     for first, second in zip(both_parts("swuggy")[::2], both_parts("swuggy")[1::2], strict=True):
         good, bad = (
@@ -161,6 +175,7 @@ def test_groups_of_words_and_pseudo_words_have_the_same_sounds(pronunciation: ps
         assert sorted(first["good"] + second["good"]) == sorted(first["bad"] + second["bad"])
 
 
+@pytest.mark.slow
 def test_a_pseudo_word_shares_an_end_with_its_word_and_has_its_syllables(
     pronunciation: pseudo_words.Pronunciation,
 ) -> None:
@@ -188,6 +203,7 @@ def test_swaps_of_two_words(pronunciation: pseudo_words.Pronunciation) -> None:
     assert pseudo_words.swaps(["ball", "kite"], pronunciation) == []
 
 
+@pytest.mark.slow
 def test_deterministic_and_stable_under_growth() -> None:
     for module in (minimal_pairs, pseudo_words):
         few, many = (module.write_minimal_pairs(3, "test", count) for count in (40, 80))
@@ -195,6 +211,7 @@ def test_deterministic_and_stable_under_growth() -> None:
         assert module.write_minimal_pairs(4, "test", 40) != few
 
 
+@pytest.mark.slow
 def test_more_than_there_are() -> None:
     with pytest.raises(InputError, match=r"the stories' words give \d+ pairs, not 100000"):
         pseudo_words.write_minimal_pairs(0, "dev", 100_000)
@@ -215,7 +232,7 @@ def test_shards_make_the_whole(tmp_path: Path) -> None:
     assert sorted((record for part in parts for record in part), key=lambda record: record["id"]) == whole
 
 
-@pytest.mark.parametrize("task", ["sblimp", "swuggy"])
+@pytest.mark.parametrize("task", TASKS)
 def test_from_pairs_to_items(tmp_path: Path, task: str) -> None:
     """Written, spoken, and built, with the loudness of each 40 ms as its unit."""
     records = run(tmp_path, task, 8)
@@ -228,7 +245,7 @@ def test_from_pairs_to_items(tmp_path: Path, task: str) -> None:
     voice = {row["id"]: row["speaker"] for row in rows}
     for record in records:
         assert voice[f"{record['id']}.good"] == voice[f"{record['id']}.bad"]
-        assert voice[f"{record['id']}.good"] == hibari.voice_of(record["cluster"], {"plain": 1.0, "high": 1.2})
+        assert voice[f"{record['id']}.good"] == voice_of(record["cluster"], {"plain": 1.0, "high": 1.2})
     units = [
         {"id": row["id"], "speaker": row["speaker"], "units": list(row["audio"][-20:])}
         for row in rows
@@ -236,11 +253,11 @@ def test_from_pairs_to_items(tmp_path: Path, task: str) -> None:
     ]
     schema = pa.schema([("id", pa.string()), ("speaker", pa.string()), ("units", pa.list_(pa.uint16()))])
     pq.write_table(pa.Table.from_pylist(units, schema=schema), tmp_path / "u.parquet")
-    flags = f"--stories {tmp_path}/0000-of-0001.jsonl --units {tmp_path}/u.parquet"
+    flags = f"--records {tmp_path}/0000-of-0001.jsonl --units {tmp_path}/u.parquet"
     flags += f" --output {tmp_path}/i.parquet --manifest {tmp_path}/i.json"
-    build_benchmark.main(
-        ["--settings", json.dumps({"benchmark": task, "kind": task, "part": "dev", "seed": 0}), *flags.split()]
-    )
+    benchmark = BENCHMARKS.settings(task)(kind=task, corpus="pairs", encoder="bytes")
+    settings = BuildBenchmark(name=task, benchmark=benchmark, split="dev")
+    build_benchmark.main(["--settings", settings.model_dump_json(), *flags.split()])
     items = read_items(tmp_path / "i.parquet")
     assert [item.id for item in items] == [record["id"] for record in records if record is not records[3]]
     assert files.read_json(tmp_path / "i.json")["left_out"] == {"not_spoken": 1}
@@ -255,7 +272,7 @@ def test_from_pairs_to_items(tmp_path: Path, task: str) -> None:
 def test_a_story_is_no_pair(tmp_path: Path) -> None:
     files.write_jsonl(tmp_path / "s.jsonl", [{"id": "dev-0", "prompt": "A cat sat.", "ending": "It slept."}])
     with pytest.raises(InputError, match=r"s\.jsonl, record 1: needs a string 'good'"):
-        read_stories([tmp_path / "s.jsonl"], pairs.NEEDED_KEYS["sblimp"])
+        read_records([tmp_path / "s.jsonl"], needed_keys("sblimp", published=False))
 
 
 def test_length_says_nothing_about_pseudo_words() -> None:
@@ -266,8 +283,8 @@ def test_length_says_nothing_about_pseudo_words() -> None:
     ]
     # Words tend to be the shorter ones.
     items = [item for index, item in enumerate(items) if index % 2 or len(item.good) < len(item.bad)]
-    kept = pairs.balance_lengths(items, 0)
+    kept = balance_lengths(items, 0)
     differences = np.array([len(item.good) - len(item.bad) for item in kept])
     assert (differences > 0).sum() == (differences < 0).sum() == sum(len(item.good) > len(item.bad) for item in items)
     assert (differences == 0).sum() == sum(len(item.good) == len(item.bad) for item in items)
-    assert kept == pairs.balance_lengths(items[::-1], 0)[::-1]
+    assert kept == balance_lengths(items[::-1], 0)[::-1]

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from slamflow.assets import npm
+from slamflow.assets.asset import AssetFile
 from slamflow.assets.fetch import fetch
 from slamflow.assets.transfer import SourceError, scrub
 from slamflow.errors import InputError
-from slamflow.settings.assets import AssetFile
 
 NPM = """#!/bin/sh
 echo "$@" >> "$NPM_LOG"

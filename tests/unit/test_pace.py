@@ -1,4 +1,4 @@
-"""Training for so many hours: the plan under a simulated clock, and the real loop, killed, slowed and on two ranks."""
+"""Fixed time budgets: the pace under a simulated clock, and the real loop, killed, slowed and on two ranks."""
 
 from __future__ import annotations
 
@@ -17,31 +17,32 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-import pretrain as command
+import train as command
 from slamflow import files
-from slamflow.settings.recipe import Recipe
-from slamflow.settings.training import Model, Optimizer, Preference
-from slamflow.training import state
-from slamflow.training.devices import Machine
-from slamflow.training.pace import Clock, StepPace, TimePace
-from slamflow.training.pretraining import NextToken, pretrain
-from slamflow.training.rows import Rows
-from slamflow.training.schedule import learning_rate, learning_rate_at
-from tests.unit.training_rows import CONTEXT, VOCABULARY, ranks, settings, write_rows
+from slamflow.lm import state
+from slamflow.lm.next_token_loss import NextToken
+from slamflow.lm.objective import Inputs
+from slamflow.lm.objectives import ModelSettings, TrainingSettings
+from slamflow.lm.objectives.dpo import DpoModel
+from slamflow.lm.objectives.next_token import NextTokenModel
+from slamflow.lm.pace import Clock, StepPace, TimePace
+from slamflow.lm.schedule import learning_rate, learning_rate_at
+from slamflow.recipe.recipe import Recipe
+from tests.unit.training_rows import CONTEXT, json_of, ranks, settings, train, write_rows
 
 SCRIPT = Path(command.__file__)
 HOUR = 3600.0
 Speed = Callable[[float], float]
-"""Seconds of a step that begins after so many seconds of work."""
+"""Seconds of a step, by the seconds of work before it."""
 
 
 class Simulated:
     """A training that only lets time pass."""
 
     def __init__(self, takes: Speed, validation: int, save: float, **changes: Any) -> None:
-        """A validation takes as long as so many steps, a save so many seconds."""
+        """A validation takes as long as `validation` steps, a save `save` seconds."""
         values = {"hours": 1.0, "learning_rate": 1.0, "min_learning_rate": 0.1, "warmup": 0.05, **changes}
-        self.settings = Optimizer.model_validate(values)
+        self.settings = TrainingSettings.model_validate(values)
         self.takes, self.validation, self.save = takes, validation, save
         self.now, self.worked = 0.0, 0.0
         self.rates: list[float] = []
@@ -60,21 +61,21 @@ class Simulated:
         step = self.saved_step
         pace = TimePace(self.settings, self.record, self.worked, guess, clock=lambda: self.now)
         while True:
-            plan = pace.plan(step)
-            self.rates.append(plan.learning_rate)
-            self.used.append(plan.used)
+            decision = pace.decide(step)
+            self.rates.append(decision.learning_rate)
+            self.used.append(decision.used)
             pace.add("step", self.wait(self.takes(self.worked)))
             step += 1
-            if plan.validate:
+            if decision.validate:
                 self.events.append("validation")
                 pace.add("validation", sum(self.wait(self.takes(self.worked)) for _ in range(self.validation)))
             if self.worked >= kill_at:
                 return False
-            if plan.save:
+            if decision.save:
                 self.events.append("save")
                 self.record, self.saved_step = json.loads(json.dumps(pace.record())), step
                 pace.add("save", self.wait(self.save))
-            if plan.last:
+            if decision.last:
                 return True
 
 
@@ -151,7 +152,7 @@ def test_what_a_killed_run_spent_counts(name: str, kill_at: float) -> None:
     assert lost <= 0.04 * HOUR
     again = training.used[before:]
     assert again == sorted(again)
-    assert again[0] <= training.record["planned"] if training.record else True
+    assert again[0] <= training.record["reached"] if training.record else True
     assert training.rates[-1] == 0.1
     # It goes on where the save left it, although the time that was lost is gone.
     assert again[0] == pytest.approx(training.used[before - 1], abs=0.04)
@@ -159,7 +160,7 @@ def test_what_a_killed_run_spent_counts(name: str, kill_at: float) -> None:
 
 def test_a_budget_that_is_used_up_ends_with_one_annealed_step() -> None:
     training = Simulated(steady(2.0), 0, 0.0)
-    training.record = {"spent": 1.2 * HOUR, "used": 0.7, "planned": 0.7, "costs": {"step": 2.0}}
+    training.record = {"spent": 1.2 * HOUR, "used": 0.7, "reached": 0.7, "costs": {"step": 2.0}}
     training.worked = 1.2 * HOUR
     assert training.run()
     assert training.rates == [0.1]
@@ -180,16 +181,16 @@ def test_saves_are_never_far_apart_in_time() -> None:
 def test_steps_need_no_clock() -> None:
     values = settings(validate_every=4, save_every=5)
     pace = StepPace(6, values)
-    plans = [pace.plan(step) for step in range(6)]
-    assert [plan.learning_rate for plan in plans] == [learning_rate(step, 6, values) for step in range(6)]
-    assert [plan.last for plan in plans] == [False] * 5 + [True]
-    assert [plan.validate for plan in plans] == [False, False, False, True, False, True]
-    assert [plan.save for plan in plans] == [False, False, False, False, True, True]
+    steps = [pace.decide(step) for step in range(6)]
+    assert [step.learning_rate for step in steps] == [learning_rate(step, 6, values) for step in range(6)]
+    assert [step.last for step in steps] == [False] * 5 + [True]
+    assert [step.validate for step in steps] == [False, False, False, True, False, True]
+    assert [step.save for step in steps] == [False, False, False, False, True, True]
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "inverse_sqrt", "constant"])
 def test_the_schedule_by_time_is_the_limit_of_that_by_steps(schedule: Any) -> None:
-    values = Optimizer(learning_rate=1.0, min_learning_rate=0.2, warmup=0.07, schedule=schedule)
+    values = TrainingSettings(learning_rate=1.0, min_learning_rate=0.2, warmup=0.07, schedule=schedule)
     for step in range(10_000):
         by_time = learning_rate_at((step + 1) / 10_000, values)
         assert by_time == pytest.approx(learning_rate(step, 10_000, values), abs=1e-9)
@@ -201,19 +202,19 @@ def test_the_schedule_by_time_is_the_limit_of_that_by_steps(schedule: Any) -> No
 def test_hours_stand_instead_of_tokens() -> None:
     assert settings(hours=2.0, tokens=None).tokens is None
     assert settings(tokens=7).hours is None
-    timed = Model.model_validate({"init": "m", "data": "d", "hours": 2.0})
+    timed = NextTokenModel.model_validate({"init": "m", "data": "d", "hours": 2.0})
     assert timed.tokens is None
-    assert Model.model_validate_json(timed.model_dump_json()) == timed
+    assert NextTokenModel.model_validate_json(timed.model_dump_json()) == timed
     with pytest.raises(ValueError, match="hours or tokens, not both"):
         settings(hours=2.0)
     with pytest.raises(ValueError, match="give tokens or hours"):
         settings(tokens=None)
-    preference = {"pairs": "p", "init": "m", "hours": 0.5}
-    assert Preference.model_validate(preference).epochs is None
+    preference = {"objective": "dpo", "pairs": "p", "init": "m", "hours": 0.5}
+    assert DpoModel.model_validate(preference).epochs is None
     with pytest.raises(ValueError, match="hours or epochs, not both"):
-        Preference.model_validate({**preference, "epochs": 2})
+        DpoModel.model_validate({**preference, "epochs": 2})
     with pytest.raises(ValueError, match="inverse_sqrt with hours needs a warmup"):
-        Preference.model_validate({**preference, "warmup": 0.0})
+        DpoModel.model_validate({**preference, "warmup": 0.0})
 
 
 def test_a_models_own_length_stands_against_the_default() -> None:
@@ -225,18 +226,16 @@ def test_a_models_own_length_stands_against_the_default() -> None:
         "datasets": {"speech": speech},
     }
 
-    def resolved(training: dict[str, Any], model: dict[str, Any]) -> Model:
+    def resolved(training: dict[str, Any], model: dict[str, Any]) -> ModelSettings:
         models = {"m": {"init": "scratch", "architecture": {}, "data": "speech", **model}}
         recipe = Recipe.model_validate({**base, "training": training, "models": models})
         assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
-        model_settings = recipe.models["m"]
-        assert isinstance(model_settings, Model)
-        return model_settings
+        return recipe.models["m"]
 
-    assert resolved({"tokens": 5}, {"hours": 1.0}).tokens is None
+    assert resolved({"tokens": 5}, {"hours": 1.0}).model_dump()["tokens"] is None
     assert resolved({"hours": 1.0}, {"tokens": 5}).hours is None
     assert resolved({"hours": 1.0}, {}).hours == 1.0
-    assert resolved({"tokens": 5}, {}).tokens == 5
+    assert resolved({"tokens": 5}, {}).model_dump()["tokens"] == 5
 
 
 # The real loop
@@ -244,19 +243,18 @@ def test_a_models_own_length_stands_against_the_default() -> None:
 SECONDS = 6.0
 
 
-def timed(**changes: Any) -> Model:
+def timed(**changes: Any) -> NextTokenModel:
     values = {"hours": SECONDS / HOUR, "tokens": None, "validate_every": 20, "save_every": 30, "warmup": 0.1, **changes}
     return settings(**values)
 
 
-def run(folder: Path, name: str = "model", values: Model | None = None) -> list[dict[str, Any]]:
+def run(folder: Path, name: str = "model", values: NextTokenModel | None = None) -> list[dict[str, Any]]:
     """Train a tiny model for some seconds and return its curve."""
     for part, seed in (("train", 0), ("validation", 1)):
         if not (folder / part).exists():
             write_rows(folder / part, seed=seed)
-    data = Rows(folder / "train"), {"held/out": Rows(folder / "validation")}
-    places = folder / f"state.{name}", folder / name
-    pretrain(values or timed(), VOCABULARY, *data, None, None, Machine(threads=1), ranks(), *places, "code")
+    inputs = Inputs(train=folder / "train", validation={"held/out": folder / "validation"})
+    train(values or timed(), inputs, folder / f"state.{name}", folder / name)
     return files.read_jsonl(folder / name / "metrics.jsonl")
 
 
@@ -272,6 +270,7 @@ def check_curve(curve: list[dict[str, Any]]) -> None:
     assert max(b["budget_used"] - a["budget_used"] for a, b in itertools.pairwise(curve)) < 0.2
 
 
+@pytest.mark.slow
 def test_a_real_training_ends_with_its_time(tmp_path: Path) -> None:
     ranks()
     curve = run(tmp_path)
@@ -285,6 +284,7 @@ def test_a_real_training_ends_with_its_time(tmp_path: Path) -> None:
     assert len(again) > len(curve) / 3
 
 
+@pytest.mark.slow
 def test_a_slower_second_half_makes_fewer_steps_in_the_same_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +301,7 @@ def test_a_slower_second_half_makes_fewer_steps_in_the_same_time(
     assert seconds == pytest.approx(SECONDS, rel=0.05)
 
 
+@pytest.mark.slow
 def test_sigterm_and_a_pause_keep_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original, began = NextToken.micro_batches, time.monotonic()
 
@@ -338,11 +339,11 @@ def test_the_clock_is_of_one_training(tmp_path: Path) -> None:
 # Processes
 
 
-def launch(folder: Path, processes: int, values: Model) -> subprocess.Popen[bytes]:
+def launch(folder: Path, processes: int, values: NextTokenModel) -> subprocess.Popen[bytes]:
     """Start the training under torchrun."""
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     options = [
-        *("--settings", values.model_dump_json(), "--vocabulary", str(VOCABULARY), "--threads", "1"),
+        *("--settings", json_of(values), "--threads", "1"),
         *("--train", str(folder / "train"), "--validation", f"held/out={folder / 'validation'}"),
         *("--state", str(folder / "state"), "--output", str(folder / "model")),
     ]

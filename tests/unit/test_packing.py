@@ -14,17 +14,19 @@ import pytest
 import pack_tokens
 from slamflow import files, packing
 from slamflow.errors import InputError
-from slamflow.settings.packing import PackTokens
+from slamflow.recipe.datasets import PackTokens, VocabularySettings
+from slamflow.shards.rows import ARROW_FILE, Rows
+from slamflow.vocabulary import Vocabulary
 
 BOS = EOS = 1
 
 
-def write_shard(path: Path, documents: list[list[int]], first_id: int = 0) -> Path:
+def write_shard(path: Path, documents: list[list[int]], first_id: int = 0, dtype: pa.DataType | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table(
         {
             "id": [f"doc-{first_id + index}" for index in range(len(documents))],
-            "units": pa.array(documents, pa.list_(pa.uint16())),
+            "units": pa.array(documents, pa.list_(dtype or pa.uint16())),
         }
     )
     pq.write_table(table, path, row_group_size=7)
@@ -32,7 +34,7 @@ def write_shard(path: Path, documents: list[list[int]], first_id: int = 0) -> Pa
 
 
 def pack(inputs: list[Path], output: Path, **settings: object) -> dict:
-    chosen = {"kind": "units", "context": 32, "vocabulary": 52, "seed": 0, **settings}
+    chosen = {"context": 32, "vocabulary": {"units": 50}, "seed": 0, **settings}
     names = [str(path) for path in inputs]
     pack_tokens.main(["--settings", json.dumps(chosen), "--input", *names, "--output", str(output)])
     return files.read_json(output / "manifest.json")
@@ -141,34 +143,74 @@ def test_what_the_library_reads_and_the_manifest_says(tmp_path: Path) -> None:
     assert dataset.features["document"].feature.dtype == "int32"
     state = files.read_json(tmp_path / "rows" / "state.json")
     assert state["_fingerprint"] == manifest["sha256"][:16]
-    assert manifest["sha256"] == files.sha256_file(tmp_path / "rows" / packing.ARROW_FILE)
+    assert manifest["sha256"] == files.sha256_file(tmp_path / "rows" / ARROW_FILE)
     assert manifest["inputs"] == [{"file": "en/train/0000-of-0001.parquet", "sha256": files.sha256_file(shard)}]
     assert (manifest["documents"], manifest["empty_documents"]) == (2, 1)
+    assert manifest["vocabulary"] == Vocabulary(units=50).record()
     assert str(tmp_path) not in (tmp_path / "rows" / "manifest.json").read_text()
 
 
 def test_text_is_packed_as_utf8_bytes(tmp_path: Path) -> None:
     stories = tmp_path / "stories.jsonl"
     files.write_jsonl(stories, [{"id": "a", "text": "Zoë ran."}, {"id": "b", "text": "Hi."}])
-    pack([stories], tmp_path / "rows", kind="text", vocabulary=258)
+    pack([stories], tmp_path / "rows", vocabulary={"text": "bytes"})
     rows = pieces_of(tmp_path / "rows")
     assert rows == [[[1, *(byte + 2 for byte in text.encode()), 1] for text in ("Zoë ran.", "Hi.")]]
 
 
+def tokenizer_folder(folder: Path, words: list[str], size: int) -> Path:
+    """A transformers tokenizer of words, with further tokens up to `size`."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    names = ["[unk]", *words]
+    names += [f"more{number}" for number in range(size - len(names))]
+    tokenizer = Tokenizer(models.WordLevel({name: number for number, name in enumerate(names)}, unk_token="[unk]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[unk]").save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(20, "uint16"), (70_000, "uint32")])
+def test_text_is_packed_by_a_transformers_tokenizer(size: int, dtype: str, tmp_path: Path) -> None:
+    tokenizer = tokenizer_folder(tmp_path / "tokenizer", ["Zoë", "ran"], size)
+    stories = tmp_path / "stories.jsonl"
+    files.write_jsonl(stories, [{"id": "a", "text": f"Zoë ran more{size - 4}"}, {"id": "b", "text": "ran home"}])
+    vocabulary = {"text": str(tokenizer), "text_tokens": size}
+    manifest = pack([stories], tmp_path / "rows", vocabulary=vocabulary)
+    assert pieces_of(tmp_path / "rows") == [[[1, 3, 4, size + 1, 1], [1, 4, 2, 1]]]
+    assert datasets.load_from_disk(str(tmp_path / "rows")).features["input_ids"].feature.dtype == dtype
+    assert manifest["vocabulary"]["size"] == size + 2
+    with pytest.raises(InputError, match=f"has {size} tokens; text_tokens says {size + 1}"):
+        pack([stories], tmp_path / "rows", vocabulary={**vocabulary, "text_tokens": size + 1})
+    with pytest.raises(InputError, match="cannot be read as a transformers tokenizer"):
+        pack([stories], tmp_path / "rows", vocabulary={**vocabulary, "text": str(tmp_path)})
+
+
+def test_rows_hold_units_or_text(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give either units or text"):
+        pack([tmp_path / "a.parquet"], tmp_path / "rows", vocabulary={"units": 4, "text": "bytes"})
+
+
 def test_unit_outside_the_vocabulary_names_file_and_id(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "a.parquet", [[1], [], [49, 3], [50, 4]])
-    with pytest.raises(InputError, match=r"a\.parquet: doc-3 has the unit 50, but a vocabulary of 52 ends at 49"):
+    with pytest.raises(InputError, match=r"a\.parquet: doc-3 has the unit 50, but a vocabulary of 50 units ends at 49"):
         pack([shard], tmp_path / "rows")
     assert not (tmp_path / "rows" / "manifest.json").exists()
 
 
-def test_largest_vocabulary_does_not_wrap(tmp_path: Path) -> None:
-    shard = write_shard(tmp_path / "a.parquet", [[65533, 0]])
-    pack([shard], tmp_path / "rows", vocabulary=65536)
-    assert pieces_of(tmp_path / "rows") == [[[1, 65535, 2, 1]]]
-    shard = write_shard(tmp_path / "b.parquet", [[65534]])
-    with pytest.raises(InputError, match="65534"):
-        pack([shard], tmp_path / "rows", vocabulary=65536)
+@pytest.mark.parametrize(("units", "dtype"), [(65534, "uint16"), (65535, "uint32"), (200_000, "uint32")])
+def test_the_largest_unit_does_not_wrap(units: int, dtype: str, tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "a.parquet", [[units - 1, 0]], dtype=pa.uint32())
+    pack([shard], tmp_path / "rows", vocabulary={"units": units})
+    assert pieces_of(tmp_path / "rows") == [[[1, units + 1, 2, 1]]]
+    assert datasets.load_from_disk(str(tmp_path / "rows")).features["input_ids"].feature.dtype == dtype
+    rows = Rows(tmp_path / "rows")
+    assert rows.vocabulary == Vocabulary(units=units)
+    assert rows.read([0]).input_ids[0, :4].tolist() == [1, units + 1, 2, 1]
+    shard = write_shard(tmp_path / "b.parquet", [[units]], dtype=pa.uint32())
+    with pytest.raises(InputError, match=str(units)):
+        pack([shard], tmp_path / "rows", vocabulary={"units": units})
 
 
 @pytest.mark.parametrize("documents", [[], [[], []]])
@@ -181,7 +223,7 @@ def test_nothing_to_pack(tmp_path: Path, documents: list[list[int]]) -> None:
 def test_files_that_are_something_else(tmp_path: Path) -> None:
     other = tmp_path / "other.parquet"
     pq.write_table(pa.table({"id": ["a"]}), other)
-    with pytest.raises(InputError, match=r"other\.parquet: no column 'units'"):
+    with pytest.raises(InputError, match=r"other\.parquet: no column units"):
         pack([other], tmp_path / "rows")
     other.write_text("not Parquet")
     with pytest.raises(InputError, match=r"other\.parquet: cannot be read"):
@@ -189,7 +231,7 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
     stories = tmp_path / "stories.jsonl"
     files.write_jsonl(stories, [{"id": "a", "text": "x"}, {"id": "b"}])
     with pytest.raises(InputError, match=r"stories\.jsonl, record 2: needs a string 'text'"):
-        pack([stories], tmp_path / "rows", kind="text", vocabulary=258)
+        pack([stories], tmp_path / "rows", vocabulary={"text": "bytes"})
 
 
 # Mixtures by weights in tokens
@@ -237,7 +279,7 @@ def test_rows_of_a_mixture_hold_each_corpus_in_proportion(tmp_path: Path) -> Non
             pq.write_table(pa.Table.from_pylist(rows, schema), path)
             paths.append(path)
     weights = {"read/train": 3.0, "told/train": 1.0}
-    job = PackTokens(kind="units", context=64, vocabulary=4, seed=0, weights=weights)
+    job = PackTokens(context=64, vocabulary=VocabularySettings(units=2), seed=0, weights=weights)
     manifest = packing.pack_files(paths, job, tmp_path / "rows")
     tokens = np.concatenate([np.array(row["input_ids"]) for row in datasets.load_from_disk(str(tmp_path / "rows"))])
     read, told = int((tokens == 2).sum()), int((tokens == 3).sum())

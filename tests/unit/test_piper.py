@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from slamflow.errors import InputError
-from slamflow.speech import piper
-from slamflow.speech.hibari import Unspeakable
+from slamflow.tts import piper
+from slamflow.tts.utterances import Unspeakable
 
 PROGRAM = """#!{python}
 import sys, wave

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +10,19 @@ import pytest
 
 import build_preferences
 from slamflow import files
+from slamflow.benchmarks import pairs
+from slamflow.benchmarks.pairs import Spoken
 from slamflow.errors import InputError
-from slamflow.evaluation import pairs
-from slamflow.evaluation.story_pairs import Spoken
 from slamflow.generation.auto_bleu import auto_bleu
-from slamflow.preferences import PreferencePair, build
-from slamflow.settings.evaluation import BenchmarkKind
-from slamflow.settings.preferences import BuildPreferences
-from slamflow.training.preference import read_pairs
+from slamflow.preferences import build
+from slamflow.recipe.preferences import BuildPreferences
+from slamflow.shards.pairs import PreferencePair, read_pairs
 from tests.unit.test_benchmarks import make_stories, write_inputs
 
 
-def settings(*wrong: str, max_auto_bleu: float = 0.3) -> BuildPreferences:
-    return BuildPreferences.model_validate({"wrong": list(wrong), "max_auto_bleu": max_auto_bleu, "seed": 0})
+def settings(*negatives: str, max_auto_bleu: float = 0.3) -> BuildPreferences:
+    values = {"name": "endings", "encoder": "spelling", "negatives": list(negatives), "seed": 0}
+    return BuildPreferences.model_validate({**values, "max_auto_bleu": max_auto_bleu})
 
 
 def spoken_of(stories: list[dict]) -> dict[str, Spoken]:
@@ -44,7 +43,7 @@ def test_both_kinds_are_the_sequences_of_the_benchmarks() -> None:
     found, left_out = build(settings("detail", "other_story"), stories, spoken)
     assert left_out == {}
     assert [pair.id for pair in found] == sorted(pair.id for pair in found)
-    kinds: dict[str, BenchmarkKind] = {"detail": "sstorycloze", "other_story": "tstorycloze"}
+    kinds = {"detail": "sstorycloze", "other_story": "tstorycloze"}
     for kind, benchmark in kinds.items():
         items = {item.id: item for item in pairs.build(benchmark, stories, spoken, 0)[0]}
         of_kind = {pair.id.removesuffix(f".{kind}"): pair for pair in found if pair.id.endswith(f".{kind}")}
@@ -87,12 +86,11 @@ def test_the_command_writes_what_dpo_reads(tmp_path: Path) -> None:
             f"--stories {folder}/b.jsonl {folder}/a.jsonl --units {folder}/a.parquet {folder}/b.parquet "
             f"--output {folder}/pairs.parquet --manifest {folder}/pairs.json"
         )
-        chosen = json.dumps({"wrong": ["detail"], "max_auto_bleu": 0.3, "seed": 0})
-        build_preferences.main(["--settings", chosen, *flags.split()])
-    found, left_out = read_pairs(tmp_path / "one/pairs.parquet", context=400, vocabulary=258)
+        build_preferences.main(["--settings", settings("detail").model_dump_json(), *flags.split()])
+    found = read_pairs(tmp_path / "one/pairs.parquet")
     manifest = files.read_json(tmp_path / "one/pairs.json")
     assert len(found) == manifest["pairs"] == 29
-    assert left_out == 0
+    assert (manifest["name"], manifest["encoder"]) == ("endings", "spelling")
     assert manifest["left_out"] == {"not_spoken": 1}
     assert pq.read_table(tmp_path / "one/pairs.parquet").equals(pq.read_table(tmp_path / "two/pairs.parquet"))
     assert (tmp_path / "one/pairs.json").read_bytes() == (tmp_path / "two/pairs.json").read_bytes()

@@ -25,18 +25,25 @@ import collect_pairs
 import pin_revision
 import write_stories
 from slamflow import files, preferences
+from slamflow.assets.asset import AssetFile
 from slamflow.assets.fetch import fetch
+from slamflow.benchmarks.pairs import Spoken
+from slamflow.benchmarks.swuggy import SWuggy
+from slamflow.corpora.archive import AudioArchive
+from slamflow.corpora.hub import HubAudio
+from slamflow.corpora.job_settings import WriteStories
 from slamflow.corpora.segments import join_stretches, spoken_pieces
+from slamflow.corpora.spoken_pairs import SpokenPairCorpus
+from slamflow.corpora.stories import StoryCorpus
 from slamflow.errors import InputError
-from slamflow.evaluation.items import Item
 from slamflow.evaluation.scores import aggregations
-from slamflow.evaluation.story_pairs import Spoken
-from slamflow.settings.assets import AssetFile
-from slamflow.settings.audio import AudioArchive, HubAudio, collect_audio_settings
-from slamflow.settings.corpora import StoryCorpus, StoryText, WriteStories
-from slamflow.settings.preferences import BuildPreferences
-from slamflow.settings.spoken_pairs import CollectPairs, SpokenPairCorpus
+from slamflow.recipe.evaluation import BuildBenchmark
+from slamflow.recipe.preferences import BuildPreferences
 from slamflow.sharding import shard_names
+from slamflow.shards.items import Item
+from slamflow.text import TextSettings
+from slamflow.text.parquet import ParquetText
+from slamflow.text.swag import SwagText
 from stand_in import server as hub_stand_in
 
 RATE = 16_000
@@ -60,15 +67,15 @@ def swag_row(number: int, source: str = "gold", label: int = 0, **changes: str) 
     return {**beginning, **endings, "gold-source": source, "label": str(label), "video-id": "v", **changes}
 
 
-def write(tmp_path: Path, text: StoryText, split: str, *sources: Path, shard: str = "0000-of-0001") -> list[Any]:
-    settings = WriteStories(text=text, corpus="c", split=split, stories=None, shard=shard)  # type: ignore[arg-type]
+def write(tmp_path: Path, text: TextSettings, split: str, *sources: Path, shard: str = "0000-of-0001") -> list[Any]:
+    settings = WriteStories(text=text, corpus="c", split=split, stories=None, shard=shard)
     output = tmp_path / "out.jsonl"
     source = ["--source", *map(str, sources)]
     write_stories.main(["--settings", settings.model_dump_json(), *source, "--output", str(output)])
     return files.read_jsonl(output)
 
 
-SWAG = StoryText(source="swag", path="train.csv")
+SWAG = SwagText(source="swag", path="train.csv")
 
 
 def test_swag_gives_gold_rows_with_the_beginning_that_all_endings_share(tmp_path: Path) -> None:
@@ -134,7 +141,7 @@ def test_preference_pairs_are_built_of_swag_and_repetitive_rows_are_left_out(tmp
         for record in records
         for number, part in enumerate(("prompt", "ending", "wrong_detail"))
     }
-    settings = BuildPreferences(wrong=["detail"], max_auto_bleu=0.3, seed=0)
+    settings = BuildPreferences(name="p", encoder="e", negatives=["detail"], max_auto_bleu=0.3, seed=0)
     pairs, left_out = preferences.build(settings, records, spoken)
     assert len(pairs) == 2
     assert left_out == {"repeats_itself": 1}
@@ -151,7 +158,7 @@ def test_texts_of_tables_are_divided_into_splits_and_shards_by_their_content(tmp
         stories_table(tmp_path / "a.parquet", [*texts[:300], None], "story"),
         stories_table(tmp_path / "b.parquet", texts[300:], "story"),
     ]
-    text = StoryText(source="parquet", path="x", column="story")
+    text = ParquetText(source="parquet", path="x", column="story")
     found = {split: write(tmp_path, text, split, *paths) for split in ("train", "validation", "dev", "test")}
     told = [record["text"] for records in found.values() for record in records]
     assert len(set(told)) == len(told)
@@ -169,7 +176,7 @@ def test_texts_of_tables_are_divided_into_splits_and_shards_by_their_content(tmp
 def test_a_table_without_the_column_is_refused_with_those_that_it_has(tmp_path: Path) -> None:
     path = stories_table(tmp_path / "a.parquet", ["x"], "story")
     with pytest.raises(InputError, match="no column text; it has story"):
-        write(tmp_path, StoryText(source="parquet", path="x"), "train", path)
+        write(tmp_path, ParquetText(source="parquet", path="x"), "train", path)
 
 
 # Speech that is listed beside a file
@@ -232,7 +239,7 @@ def test_libri_light_is_cut_by_its_lists_and_a_recording_without_one_is_set_asid
     rows, aside = [], []
     for shard in shard_names(2):
         output = tmp_path / f"{shard}.parquet"
-        settings = collect_audio_settings("light", corpus, "train", shard).model_dump_json()
+        settings = corpus.job("light", "train", shard).model_dump_json()
         out = ["--output", str(output), "--manifest", str(tmp_path / "m.json"), "--quarantine", str(tmp_path / "q")]
         collect_audio.main(["--settings", settings, "--source", str(archive), *out])
         rows += pq.read_table(output).to_pylist()
@@ -254,8 +261,7 @@ def collect(tmp_path: Path, corpus: dict[str, Any], split: str = "test", *flags:
     checked = SpokenPairCorpus.model_validate({"kind": "spoken_pairs", "task": "sblimp", **corpus})
     rows, records = [], []
     for shard in shard_names(checked.splits[split].shards):  # type: ignore[index]
-        chosen = checked.model_copy(update={"splits": {split: checked.splits[split]}})  # type: ignore[index]
-        settings = CollectPairs(corpus="c", split=split, shard=shard, pairs=chosen)  # type: ignore[arg-type]
+        settings = checked.job("c", split, shard)
         out = tmp_path / "out"
         names = {"output": "a.parquet", "text": "t.jsonl", "manifest": "m.json", "quarantine": "q.jsonl"}
         written = [part for flag, name in names.items() for part in (f"--{flag}", str(out / name))]
@@ -301,7 +307,7 @@ def test_zerospeechs_pairs_are_those_of_its_list_and_voices_share_a_cluster(tmp_
 
 def test_parts_of_a_published_set_divide_pairs_and_not_voices(tmp_path: Path) -> None:
     folder = zerospeech(tmp_path / "dev", 30, ["Aria", "Joe"])
-    corpus = {"path": str(folder), "splits": {"dev": {"per_cent": [0, 30]}, "test": {"per_cent": [30, 100]}}}
+    corpus = {"path": str(folder), "splits": {"dev": {"percent": [0, 30]}, "test": {"percent": [30, 100]}}}
     found = {split: collect(tmp_path, corpus, split, "--source", str(folder))[1] for split in ("dev", "test")}
     clusters = {split: {record["cluster"] for record in records} for split, records in found.items()}
     assert not clusters["dev"] & clusters["test"]
@@ -418,10 +424,11 @@ def test_a_published_benchmark_is_built_whole_whatever_its_lengths_tell(tmp_path
     ]
     schema = pa.schema([("id", pa.string()), ("speaker", pa.string()), ("units", pa.list_(pa.uint16()))])
     pq.write_table(pa.Table.from_pylist(units, schema), tmp_path / "u.parquet")
-    settings = {"benchmark": "swuggy", "kind": "swuggy", "part": "test", "seed": 0, "published": True}
-    flags = {"stories": "t.jsonl", "units": "u.parquet", "output": "i.parquet", "manifest": "m.json"}
+    benchmark = SWuggy(kind="swuggy", corpus="c", encoder="e")
+    settings = BuildBenchmark(name="swuggy", benchmark=benchmark, split="test", published=True)
+    flags = {"records": "t.jsonl", "units": "u.parquet", "output": "i.parquet", "manifest": "m.json"}
     paths = [part for flag, name in flags.items() for part in (f"--{flag}", str(tmp_path / name))]
-    build_benchmark.main(["--settings", json.dumps(settings), *paths])
+    build_benchmark.main(["--settings", settings.model_dump_json(), *paths])
     manifest = files.read_json(tmp_path / "m.json")
     assert manifest["items"] == 4
     assert manifest["left_out"] == {}

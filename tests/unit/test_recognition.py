@@ -1,4 +1,4 @@
-"""Recognisers and error rates: slow oracles, and speech of which it is known what was said."""
+"""Recognizers and error rates: slow oracles, and speech of which it is known what was said."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def test_errors_are_the_edit_distance(seed: int) -> None:
 
 def test_rate_is_over_all_utterances() -> None:
     references = [list("abcdef"), ["no"]]
-    recognised = [list("abcdxf"), ["oh", "no", "no"]]
-    assert error_rate(references, recognised) == pytest.approx(3 / 7)
+    recognized = [list("abcdxf"), ["oh", "no", "no"]]
+    assert error_rate(references, recognized) == pytest.approx(3 / 7)
     assert error_rate(references, [[], []]) == 1.0
     with pytest.raises(ValueError, match="no reference"):
         error_rate([[]], [["a"]])
     with pytest.raises(ValueError, match="shorter"):
-        error_rate(references, recognised[:1])
+        error_rate(references, recognized[:1])
 
 
 @pytest.mark.parametrize(
@@ -79,17 +79,17 @@ def test_words_are_what_is_said_whatever_the_spelling(text: str, expected: str) 
 
 
 def test_phones_of_clear_speech_are_those_of_its_text(speech: list[np.ndarray]) -> None:
-    pronounce, recognise = Pronouncer(), PhoneRecognizer()
+    pronounce, recognize = Pronouncer(), PhoneRecognizer()
     said = [pronounce(text) for text in SENTENCES]
-    heard = [recognise(wave) for wave in speech]
+    heard = [recognize(wave) for wave in speech]
     assert error_rate(said, heard) < 0.15
     assert error_rate(said, heard[::-1]) > 0.6
 
 
 def test_phones_of_damaged_speech_are_not(speech: list[np.ndarray]) -> None:
-    pronounce, recognise = Pronouncer(), PhoneRecognizer()
+    pronounce, recognize = Pronouncer(), PhoneRecognizer()
     backwards = [np.ascontiguousarray(wave[::-1]) for wave in speech]
-    assert error_rate([pronounce(text) for text in SENTENCES], [recognise(wave) for wave in backwards]) > 0.5
+    assert error_rate([pronounce(text) for text in SENTENCES], [recognize(wave) for wave in backwards]) > 0.5
 
 
 def test_pronunciation_is_by_word() -> None:

@@ -13,15 +13,15 @@ import pytest
 from snakemake.utils import update_config
 
 from slamflow.assets import http
+from slamflow.assets.asset import AssetFile
 from slamflow.assets.beginning import keep_whole_members
 from slamflow.assets.fetch import fetch
 from slamflow.assets.transfer import SourceError
 from slamflow.errors import InputError
-from slamflow.plan.loading import load_assets, load_recipe
-from slamflow.plan.plan import Plan
-from slamflow.rehearsal import rehearsed
-from slamflow.settings.assets import AssetFile
-from slamflow.settings.recipe import Recipe
+from slamflow.jobs.workflow import Jobs
+from slamflow.recipe.loading import load_assets, load_recipe
+from slamflow.recipe.recipe import Recipe
+from slamflow.recipe.rehearsed import rehearsed
 from slamflow.strict_yaml import load_yaml
 from stand_in.server import StandIn, start
 from stand_in.speech import tar
@@ -31,8 +31,8 @@ RECIPES = [ROOT / "config.yaml", *sorted(p for p in ROOT.glob("recipes/*.yaml") 
 ARCHIVE = {
     "kind": "archive",
     "splits": {
-        "train": {"archives": ["asset:talk/long.tar", "asset:talk/short.tar"], "per_cent": [0, 98], "shards": 50},
-        "validation": {"archives": ["asset:talk/long.tar", "asset:talk/short.tar"], "per_cent": [98, 100]},
+        "train": {"archives": ["asset:talk/long.tar", "asset:talk/short.tar"], "percent": [0, 98], "shards": 50},
+        "validation": {"archives": ["asset:talk/long.tar", "asset:talk/short.tar"], "percent": [98, 100]},
     },
 }
 FILE = {"sources": ["https://host/long.tar"], "sha256": "0" * 64}
@@ -83,7 +83,7 @@ def test_nothing_is_larger_and_all_parts_are_there(path: Path) -> None:
             assert model["pairs_per_step"] <= 2
         elif model.get("hours") is None:
             assert model["tokens"] <= 6 * model["batch_tokens"], name
-    Plan(small, assets, ROOT / "workflow_scripts")
+    Jobs(small, assets, ROOT / "workflow_scripts")
 
 
 def test_a_recipe_without_rehearsal_stays_as_it_is() -> None:
@@ -104,8 +104,8 @@ def test_long_archives_are_begun_under_another_name() -> None:
     _, small, assets = both(load_yaml(ROOT / "config.yaml"), extra)
     splits = small.corpora["talk"].splits
     assert splits["train"].archives == ["asset:talk_beginning/long.tar", "asset:talk/short.tar"]
-    assert splits["train"].per_cent == [0, 50]
-    assert splits["validation"].per_cent == [50, 100]
+    assert splits["train"].percent == [0, 50]
+    assert splits["validation"].percent == [50, 100]
     assert assets["talk_beginning"].files["long.tar"].first_bytes == small.rehearsal.archive_bytes
     assert assets["talk"].files["long.tar"].first_bytes is None
 
@@ -113,6 +113,7 @@ def test_long_archives_are_begun_under_another_name() -> None:
 # The beginning of an archive
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tar.bz2", "a.tar.xz"])
 def test_the_whole_members_of_a_beginning(tmp_path: Path, name: str) -> None:
     members = {f"folder/{index}.bin": random.Random(index).randbytes(40_000) for index in range(60)}

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import zlib
+from collections.abc import Iterable
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -21,12 +22,17 @@ import soundfile
 
 import render_report
 from slamflow import files
+from slamflow.benchmarks import BENCHMARKS
 from slamflow.errors import InputError
-from slamflow.plan.loading import load_assets
+from slamflow.recipe.loading import load_assets
+from slamflow.recipe.recipe import Recipe
+from slamflow.recipe.report import UsedAsset, asset_uses
 from slamflow.report import charts, licences, sound, stages, units
-from slamflow.settings.recipe import Recipe
-from slamflow.settings.report import UsedAsset, asset_uses
-from slamflow.speech.shards import encode_flac
+from slamflow.report.rules import RULES
+from slamflow.scorers import BASELINES
+from slamflow.shards.continuations import write_continuations
+from slamflow.shards.speech import encode_flac
+from slamflow.tokenizers import TOKENIZERS
 
 EVIL = "<script>alert('x')</script>\"'&"
 RATE = 16_000
@@ -43,7 +49,7 @@ RECIPE = {
     "models": {
         "cold": {"init": "scratch", "architecture": {"model_type": "llama"}, "data": "speech"},
         "warm": {"init": "cold", "data": "speech"},
-        "tuned": {"init": "cold", "pairs": "endings"},
+        "tuned": {"objective": "dpo", "init": "cold", "pairs": "endings"},
     },
     "benchmarks": {
         "cloze": {"kind": "tstorycloze", "corpus": "stories", "encoder": "w"},
@@ -53,11 +59,11 @@ RECIPE = {
 ACCURACY = {"cold": 0.8125, "tuned": 0.9375, "5gram": 0.53125}
 
 
-def score(benchmark: str, part: str, model: str) -> dict:
-    value = ACCURACY[model] - (0.25 if part == "dev" else 0) - (0.0625 if benchmark == "cloze_others" else 0)
+def score(benchmark: str, split: str, model: str) -> dict:
+    value = ACCURACY[model] - (0.25 if split == "dev" else 0) - (0.0625 if benchmark == "cloze_others" else 0)
     ci95 = [value - 0.03, value + 0.03]
     return {
-        **{"benchmark": benchmark, "part": part, "model": model, "n": 400, "accuracy": value, "ci95": ci95},
+        **{"benchmark": benchmark, "split": split, "model": model, "n": 400, "accuracy": value, "ci95": ci95},
         **{"chance": 0.5, "aggregation": "mean", "manifest": "m" * 64},
         "phenomena": {EVIL: {"n": 7, "accuracy": 0.71, "ci95": [0.6, 0.8]}} if benchmark == "cloze" else {},
     }
@@ -114,13 +120,20 @@ SUMMARY = {
         for model in ("cold", "warm", "tuned")
     ],
     "benchmarks": [
-        score(benchmark, part, model)
+        score(benchmark, split, model)
         for benchmark in ("cloze", "cloze_others")
-        for part in ("dev", "test")
+        for split in ("dev", "test")
         for model in ACCURACY
     ],
     "differences": [
-        {"benchmark": "cloze", "part": "test", "model": "tuned", "against": "cold", "gain": 0.125, "ci95": [0.09, 0.16]}
+        {
+            "benchmark": "cloze",
+            "split": "test",
+            "model": "tuned",
+            "against": "cold",
+            "gain": 0.125,
+            "ci95": [0.09, 0.16],
+        }
     ],
     "generation": [
         {
@@ -138,7 +151,7 @@ SUMMARY = {
         for model, ppl in (("truth", 21.25), ("cold", 33.75), ("tuned", 29.5), ("shuffled", None))
     ],
     "stages": [
-        {"rule": "pretrain", "jobs": 2, "seconds": 370.0, "max_rss_mb": 1319.1, "disk_mb": 26.9},
+        {"rule": "train", "jobs": 2, "seconds": 370.0, "max_rss_mb": 1319.1, "disk_mb": 26.9},
         {"rule": EVIL, "jobs": 1, "seconds": 2.0, "max_rss_mb": None, "disk_mb": None},
     ],
 }
@@ -168,32 +181,38 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("b", EVIL, [1, 2, 1, 2]),
         )
     ]
-    shard = root / "units" / "w" / "stories" / "dev" / "0000-of-0001.parquet"
-    shard.parent.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows), shard)
-    heard = {"heard_in_original": EVIL, "heard_in_resynthesis": EVIL}
+    for encoder, part in (("w", rows), ("another", rows[:1])):
+        shard = root / "units" / f"{encoder}.parquet"
+        files.write_json(shard.with_suffix(".json"), {"settings": {"name": encoder}})
+        pq.write_table(pa.Table.from_pylist(part), shard)
+    said = {"transcript_original": EVIL, "transcript_resynthesis": EVIL}
     sounds = {"original": tone(1.5, 300), "resynthesis": tone(1.25, 310)}
     (root / "vocoders" / "w").mkdir(parents=True)
-    example = {"id": EVIL, "speaker": EVIL, "text": EVIL, **heard, **sounds}
+    example = {"id": EVIL, "speaker": EVIL, "text": EVIL, **said, **sounds}
     pq.write_table(pa.Table.from_pylist([example] * 2), root / "vocoders" / "w" / "examples.parquet")
     for model, seconds in (("truth", 5.0), ("cold", 4.0), ("warm", 4.5), ("tuned", 3.0), ("shuffled", 4.25)):
         folder = root / "generation" / model
-        folder.mkdir(parents=True)
         take = {"id": EVIL, "text": EVIL, "ended": False, "prompt_seconds": 3.0, "audio": tone(seconds, 200)}
-        pq.write_table(pa.Table.from_pylist([take, {**take, "id": f"only {model}"}]), folder / "continuations.parquet")
+        take |= {"prompt": [1, 2], "continuation": [3], "seconds": seconds}
+        write_continuations(folder / "continuations.parquet", model, [take, {**take, "id": f"only {model}"}])
         transcript = "" if model == "shuffled" else f"{model} {EVIL}"
         files.write_jsonl(folder / "transcripts.jsonl", [{"id": EVIL, "transcript": transcript}])
     return root
 
 
+def named(paths: Iterable[Path]) -> list[str]:
+    """NAME=PATH for each path, the name being that of its folder."""
+    return [f"{path.parent.name}={path}" for path in sorted(paths)]
+
+
 def render(root: Path, out: Path, *parts: str, summary: dict | None = None, recipe: dict = RECIPE) -> str:
     """The page with these of its parts."""
     found = {
-        "metrics": sorted(root.glob("models/*/metrics.jsonl")),
-        "units": sorted(root.glob("units/*/*/*/*.parquet")),
-        "vocoder-examples": sorted(root.glob("vocoders/*/examples.parquet")),
+        "metrics": named(root.glob("models/*/metrics.jsonl")),
+        "unit-manifests": sorted(root.glob("units/*.json")),
+        "vocoder-examples": named(root.glob("vocoders/*/examples.parquet")),
         "continuations": sorted(root.glob("generation/*/continuations.parquet")),
-        "transcripts": sorted(root.glob("generation/*/transcripts.jsonl")),
+        "transcripts": named(root.glob("generation/*/transcripts.jsonl")),
     }
     path = root / "summary.json"
     if summary is not None:
@@ -292,7 +311,7 @@ def test_players_play(page: str) -> None:
 
 def test_silent_takes_and_transcripts_are_said(page: str) -> None:
     text = "".join(Reader(page).text)
-    assert "Whisper heard nothing." in text
+    assert "No words recognized." in text
     assert f"cold {EVIL}" in text
     assert f"warm {EVIL}" not in text
     assert "only truth" not in text
@@ -331,14 +350,14 @@ def test_test_comes_before_dev_and_both_are_named(page: str) -> None:
     assert [row[1] for row in rows] == ["93.8 %", "68.8 %"]
 
 
-def test_trivial_rows_are_marked_and_voices_named(page: str) -> None:
-    assert re.search(r'<tr class="trivial"><td>5gram', page)
-    assert not re.search(r'<tr class="trivial"><td>cold', page)
+def test_baselines_are_marked_and_voices_named(page: str) -> None:
+    assert re.search(r'<tr class="baseline"><td>5gram', page)
+    assert not re.search(r'<tr class="baseline"><td>cold', page)
     assert page.count("voices not trained on") == page.count("voices of the training") == 2
 
 
 def test_a_benchmark_without_dev_has_no_column_there(run: Path, tmp_path: Path) -> None:
-    scores = [one for one in SUMMARY["benchmarks"] if (one["benchmark"], one["part"]) != ("cloze_others", "dev")]
+    scores = [one for one in SUMMARY["benchmarks"] if (one["benchmark"], one["split"]) != ("cloze_others", "dev")]
     page = render(run, tmp_path, summary={**SUMMARY, "benchmarks": scores})
     assert page.count("voices not trained on") == 1
     assert page.count("voices of the training") == 2
@@ -347,6 +366,7 @@ def test_a_benchmark_without_dev_has_no_column_there(run: Path, tmp_path: Path) 
 def test_text_supervision_is_stated(run: Path, tmp_path: Path, page: str) -> None:
     assert "Not comparable with published tables" in page
     assert "supervised by text" in page
+    assert "evaluates its own units" in page
     recipe = copy.deepcopy(RECIPE)
     recipe["encoders"]["w"] = {"kind": "hubert", "model": "m", "clusters": 8, "fit": {"corpora": ["stories/train"]}}
     assert "supervised by text" not in render(run, tmp_path, recipe=recipe)
@@ -370,7 +390,7 @@ def test_parts_that_are_missing_are_left_out(run: Path, tmp_path: Path) -> None:
     assert anchors == {"#workflow", "#licences", "#provenance"}
 
 
-@pytest.mark.parametrize("part", ["metrics", "units", "vocoder-examples", "continuations"])
+@pytest.mark.parametrize("part", ["metrics", "unit-manifests", "vocoder-examples", "continuations"])
 def test_each_part_stands_alone(run: Path, tmp_path: Path, part: str) -> None:
     page = render(run, tmp_path, part)
     found = {attributes["href"] for name, attributes in Reader(page).tags if name == "a"}
@@ -391,6 +411,13 @@ def test_damaged_file_is_named(run: Path, tmp_path: Path) -> None:
     flags = ["--summary", str(run / "summary.json"), "--continuations", str(bad), "--output", str(tmp_path / "x.html")]
     with pytest.raises(InputError, match=r"truth/continuations.parquet: cannot be read"):
         render_report.main(["--settings", settings, *flags])
+
+
+def test_every_kind_has_its_sentence() -> None:
+    said = [BENCHMARKS.settings(name).question for name in BENCHMARKS.names()]
+    said += [BASELINES.settings(name).about for name in BASELINES.names()]
+    said += [TOKENIZERS.settings(name).about for name in TOKENIZERS.names()]
+    assert all(len(text) > 10 for text in said)
 
 
 # Parts
@@ -414,7 +441,7 @@ def test_picture_of_a_spectrum_is_a_png() -> None:
 
 def test_usage_of_units() -> None:
     table = pa.table({"units": [[0, 1, 0], [3]], "durations": [[1, 2, 40], [10]]})
-    found = units.usage([table.slice(0, 1), table.slice(1)], 5)
+    found = units.usage(table.to_batches(max_chunksize=1), 5)
     assert found.units.tolist() == [2, 1, 0, 1, 0]
     assert found.durations.tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]
     assert found.entropy == pytest.approx(1.5)
@@ -444,14 +471,14 @@ def test_labels_do_not_cover_each_other() -> None:
 
 
 def test_edges_leave_out_what_a_longer_way_says() -> None:
-    edges = stages.needed_edges(["synthesize_stories", "fit_units", "extract_units", "pack_tokens", "pretrain"])
+    edges = stages.needed_edges(["synthesize_stories", "fit_units", "extract_units", "pack_tokens", "train"])
     assert ("synthesize_stories", "fit_units") in edges
     assert ("synthesize_stories", "extract_units") not in edges
     assert ("extract_units", "pack_tokens") in edges
 
 
 def test_every_rule_is_above_those_that_read_it() -> None:
-    names = [*stages.NEXT, "render_report"]
+    names = list(RULES)
     edges = stages.needed_edges(names)
     rows, ways = stages.layers(names, edges)
     level = {name: index for index, row in enumerate(rows) for name in row}
@@ -479,20 +506,32 @@ def test_uses_of_assets_are_found() -> None:
     ("licence", "said"),
     [
         ("Apache-2.0", "may be shared, changed and used in products"),
-        ("CC-BY-4.0", "Credit is a duty for voice (CC-BY-4.0)"),
-        ("CC-BY-NC-4.0", "Not free of limits: voice (CC-BY-NC-4.0)"),
-        ("CC-BY-SA-4.0", "Not free of limits"),
+        ("CC-BY-4.0", "Attribution is required for voice (CC-BY-4.0)"),
+        ("CC-BY-NC-4.0", "Restricted: voice (CC-BY-NC-4.0)"),
+        ("CC-BY-SA-4.0", "Restricted: "),
         ("of my own", "Read the terms of voice (of my own)"),
     ],
 )
 def test_what_follows_from_licences(licence: str, said: str) -> None:
     asset = UsedAsset(licence=licence, citation="c", keys=["corpora.a.speech.model"])
-    judge = UsedAsset(licence="CC-BY-NC-4.0", citation="c", keys=["vocoders.w.recognizer", "generation.text_model"])
-    recipe = {"corpora": {"a": {"speech": {"engine": "kokoro"}}}}
-    used = licences.sources(recipe, {"voice": asset, "judge": judge}, vocoder=False)
+    other = UsedAsset(licence="CC-BY-NC-4.0", citation="c", keys=["vocoders.w.recognizer", "generation.text_model"])
+    speech = {"engine": "kokoro", "voices": ["a"], "model": "voice"}
+    corpora = {name: {**RECIPE["corpora"][name], "speech": speech} for name in RECIPE["corpora"]}
+    recipe = Recipe.model_validate({**RECIPE, "corpora": corpora})
+    used = licences.sources(recipe, {"voice": asset, "evaluator": other}, is_vocoder_scored=False)
     lines = " ".join(licences.consequences(used))
     assert said in lines
-    assert "judge" not in lines
+    assert "evaluator" not in lines
+
+
+def test_programs_are_those_of_the_engines_in_use() -> None:
+    used = licences.sources(Recipe.model_validate(RECIPE), {}, is_vocoder_scored=True)
+    assert [source.name for source in used] == ["hibari-tts", "hama"]
+    piper = {"engine": "piper", "voices": ["a"], "model": "voice"}
+    corpora = {**RECIPE["corpora"], "others": {**RECIPE["corpora"]["others"], "speech": piper}}
+    recipe = Recipe.model_validate({**RECIPE, "corpora": corpora})
+    used = licences.sources(recipe, {}, is_vocoder_scored=False)
+    assert [(source.name, source.in_model) for source in used] == [("hibari-tts", True), ("piper-tts", False)]
 
 
 def test_shipped_assets_have_known_licences() -> None:

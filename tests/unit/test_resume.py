@@ -16,14 +16,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import pretrain as command
+import train as command
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.training import export, state
-from slamflow.training.devices import Machine
-from slamflow.training.pretraining import NextToken, pretrain
-from slamflow.training.rows import Batch, Rows
-from tests.unit.training_rows import CONTEXT, VOCABULARY, ranks, settings, write_rows
+from slamflow.lm import export, state
+from slamflow.lm.devices import Machine
+from slamflow.lm.next_token_loss import NextToken
+from slamflow.lm.objective import Inputs
+from slamflow.shards.rows import Batch
+from tests.unit.training_rows import CONTEXT, json_of, settings, train, write_rows
 
 SCRIPT = Path(command.__file__)
 
@@ -38,7 +39,7 @@ def run(folder: Path, name: str, zero_stage: int = 0, **changes: Any) -> dict[st
         write_rows(folder / "train")
     machine = Machine(threads=1, zero_stage=zero_stage, micro_batch_tokens=2 * CONTEXT)
     places = folder / f"state.{name}", folder / name
-    pretrain(settings(**changes), VOCABULARY, Rows(folder / "train"), {}, None, None, machine, ranks(), *places, "code")
+    train(settings(**changes), Inputs(train=folder / "train"), *places, machine)
     return load_file(folder / name / "model.safetensors")
 
 
@@ -65,6 +66,7 @@ def assert_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zero_stage", [0, 2])
 def test_a_broken_training_ends_as_an_unbroken_one(
     zero_stage: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -183,13 +185,15 @@ def test_a_save_never_replaces_a_good_one_with_a_part(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from slamflow.training import export, state
+from slamflow.lm import export
+from slamflow.lm import state
 with state.locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_a_second_trainer_waits_and_is_refused_and_a_dead_one_does_not_count(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
@@ -212,10 +216,10 @@ def test_a_second_trainer_waits_and_is_refused_and_a_dead_one_does_not_count(tmp
 
 def launch(folder: Path, log: Path) -> subprocess.Popen[bytes]:
     """Start the training under torchrun."""
-    values = settings(tokens=400 * 4 * CONTEXT, save_every=5, validate_every=1000).model_dump_json()
+    values = json_of(settings(tokens=400 * 4 * CONTEXT, save_every=5, validate_every=1000))
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", str(SCRIPT)]
     options = [
-        *("--settings", values, "--vocabulary", str(VOCABULARY), "--threads", "1"),
+        *("--settings", values, "--threads", "1"),
         *("--train", str(folder / "train"), "--state", str(folder / "state"), "--output", str(folder / "model")),
     ]
     with open(log, "ab") as stream:
@@ -261,9 +265,7 @@ def test_killing_the_worker_or_torchrun_costs_nothing(tmp_path: Path) -> None:
 
     whole = tmp_path / "unbroken"
     changes = {"tokens": 400 * 4 * CONTEXT, "validate_every": 1000}
-    values = settings(**changes)
-    machine = Machine(threads=1)
-    pretrain(values, VOCABULARY, Rows(tmp_path / "train"), {}, None, None, machine, ranks(), whole, whole, "code")
+    train(settings(**changes), Inputs(train=tmp_path / "train"), whole, whole)
     assert_equal(load_file(whole / "model.safetensors"), load_file(tmp_path / "model" / "model.safetensors"))
 
 

@@ -13,11 +13,13 @@ import yaml
 from snakemake.utils import update_config
 
 import describe_settings
+from slamflow.assets.asset import AssetFile
+from slamflow.corpora import CORPORA
 from slamflow.errors import InputError
-from slamflow.plan.loading import load_assets, load_recipe
-from slamflow.plan.plan import Plan
-from slamflow.settings.assets import AssetFile
+from slamflow.jobs.workflow import Jobs
+from slamflow.recipe.loading import load_assets, load_recipe
 from slamflow.strict_yaml import load_yaml
+from slamflow.tts import ENGINES
 
 ROOT = Path(__file__).parents[2]
 POCKET: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -48,20 +50,20 @@ def test_the_pocket_recipe_is_accepted() -> None:
 def test_shipped_recipes_are_accepted(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_yaml(path)
     if "recipe" not in config:
-        under = "recipes/slam.yaml" if path.stem == "spoken_storycloze" else "config.yaml"
+        under = "recipes/slam.yaml" if path.stem in ("spoken_storycloze", "salmon") else "config.yaml"
         laid_over = load_yaml(ROOT / under)
         update_config(laid_over, config)
         config = laid_over
     checked = load_recipe(config, [])
     if path.stem == "spoken_storycloze":
         with pytest.raises(InputError, match=r"sSC: no such folder.*docs/audio.md"):
-            Plan(checked, load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
+            Jobs(checked, load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
         for name in ("sSC", "tSC"):
             folder = tmp_path / "resources/spoken_storycloze" / name
             folder.mkdir(parents=True)
             (folder / "1_correct.wav").touch()
         monkeypatch.chdir(tmp_path)
-    Plan(checked, load_assets(ROOT / "recipes/assets.yaml", checked.assets), ROOT / "workflow_scripts")
+    Jobs(checked, load_assets(ROOT / "recipes/assets.yaml", checked.assets), ROOT / "workflow_scripts")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_shipped_recipes_are_accepted(path: Path, tmp_path: Path, monkeypatch: p
                 "kind": "spoken_pairs",
                 "task": "sblimp",
                 "path": "a",
-                "splits": {"dev": {}, "test": {"per_cent": [50, 100]}},
+                "splits": {"dev": {}, "test": {"percent": [50, 100]}},
             },
             ["corpora.published", "dev and test share pairs"],
         ),
@@ -113,10 +115,10 @@ def test_shipped_recipes_are_accepted(path: Path, tmp_path: Path, monkeypatch: p
         ("generation.models", ["warmer"], ["generation.models", "no model 'warmer'", "cold"]),
         ("generation.models", ["story_text"], ["generation.models", "story_text does not speak units of whisper"]),
         ("models.truth", POCKET["models"]["cold"], ["models.truth", "taken"]),
-        ("benchmarks.sblimp.corpus", "swuggy", ["benchmarks.sblimp.corpus", "needs", "task sblimp", "task swuggy"]),
+        ("benchmarks.sblimp.corpus", "swuggy", ["benchmarks.sblimp.corpus", "has task swuggy, not sblimp"]),
         ("benchmarks.swuggy.corpus", "stories", ["benchmarks.swuggy.corpus", "stories is of kind stories"]),
-        ("benchmarks.tstorycloze.corpus", "sblimp", ["sblimp is of kind minimal_pairs", "stories"]),
-        ("corpora.sblimp.task", "blimp", ["corpora.sblimp.task", "sblimp"]),
+        ("benchmarks.tstorycloze.corpus", "sblimp", ["sblimp has task sblimp, not tstorycloze"]),
+        ("corpora.sblimp.task", "blimp", ["corpora.sblimp", "task 'blimp'", "sblimp, swuggy"]),
         ("corpora.sblimp.splits.dev.pairs", 7, ["corpora.sblimp.splits.dev.pairs", "multiple of 2"]),
         ("datasets.speech.encoder", "wisper", ["datasets.speech.encoder", "wisper"]),
         ("models.cold.data", "speach", ["models.cold.data", "speach"]),
@@ -127,7 +129,7 @@ def test_shipped_recipes_are_accepted(path: Path, tmp_path: Path, monkeypatch: p
         (
             "corpora.mine",
             {"kind": "mp3s"},
-            ["corpora.mine", "stories, minimal_pairs, spoken_pairs, librispeech, folder, archive or hub"],
+            ["corpora.mine", ", ".join(CORPORA.names())],
         ),
         ("corpora.examples.splits.validation.shards", 0, ["corpora.examples.splits.validation.shards"]),
         ("corpora.examples.text", {}, ["corpora.examples.text", "unknown key"]),
@@ -139,10 +141,10 @@ def test_shipped_recipes_are_accepted(path: Path, tmp_path: Path, monkeypatch: p
         (
             "benchmarks.tstorycloze.corpus",
             "examples",
-            ["benchmarks.tstorycloze.corpus", "only a corpus of kind stories"],
+            ["benchmarks.tstorycloze.corpus", "no split 'examples/test'"],
         ),
         ("evaluation.voices", ["exampels"], ["evaluation.voices", "no corpus 'exampels'", "examples"]),
-        ("corpora.stories.speech.engine", "espeak", ["corpora.stories.speech", "hibari, kokoro or piper"]),
+        ("corpora.stories.speech.engine", "none", ["corpora.stories.speech", ", ".join(ENGINES.names())]),
         ("corpora.stories.speech", {"engine": "kokoro", "voices": {"a": 1.0}}, ["speech.voices", "list"]),
         ("corpora.stories.speech", {"engine": "kokoro", "voices": ["a"], "seed": 1}, ["speech.seed", "unknown key"]),
         ("corpora.stories.speech", {"engine": "piper", "voices": ["a"]}, ["speech.model", "required"]),
@@ -153,6 +155,14 @@ def test_refused(key: str, value: Any, words: list[str]) -> None:
     message = refusal(changed(key, value))
     for word in words:
         assert word in message
+
+
+def test_a_benchmark_of_stories_on_recordings() -> None:
+    config = changed("benchmarks.tstorycloze.corpus", "examples")
+    splits = config["corpora"]["examples"]["splits"]
+    splits["test"] = {**splits["validation"], "percent": [50, 100]}
+    splits["validation"] = {**splits["validation"], "percent": [0, 50]}
+    assert "needs a corpus of kind stories; examples is of kind librispeech" in refusal(config)
 
 
 def test_seeds_differ_in_their_seed_only() -> None:
@@ -170,7 +180,7 @@ def test_a_circle_of_models() -> None:
 def test_an_init_that_is_nothing() -> None:
     recipe = load_recipe(changed("models.warm.init", "no/such/folder"), [])
     with pytest.raises(InputError, match="neither an asset"):
-        Plan(recipe, load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
+        Jobs(recipe, load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
 
 
 @pytest.mark.parametrize(
@@ -181,9 +191,9 @@ def test_an_init_that_is_nothing() -> None:
         ("generation.text_model", "no/such/folder", "generation.text_model: 'no/such/folder' is neither an asset"),
     ],
 )
-def test_a_judge_that_is_nothing(key: str, value: str, words: str) -> None:
+def test_an_evaluator_that_is_nothing(key: str, value: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Plan(
+        Jobs(
             load_recipe(changed(key, value), []),
             load_assets(ROOT / "recipes/assets.yaml", {}),
             ROOT / "workflow_scripts",
@@ -227,10 +237,10 @@ def test_assets_are_pinned(sources: list[str], sha256: str | None, words: str) -
 
 
 def test_what_training_waits_for_is_made_first() -> None:
-    plan = Plan(load_recipe(POCKET, []), load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
+    jobs = Jobs(load_recipe(POCKET, []), load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
 
     def priority(corpus: str, split: str) -> int:
-        return plan.priority(SimpleNamespace(corpus=corpus, split=split))
+        return jobs.priority(SimpleNamespace(corpus=corpus, split=split))
 
     assert {priority("stories", split) for split in ("train", "text", "validation")} == {2}
     assert priority("examples", "validation") == 2

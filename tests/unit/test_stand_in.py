@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from slamflow.assets import convert_hubert
-from slamflow.plan.loading import load_assets
-from slamflow.settings.audio import AudioArchive
+from slamflow.jobs.sources import Sources
+from slamflow.recipe.loading import load_assets
 from stand_in import models, speech
 from stand_in.__main__ import shipped
 from stand_in.content import Content, whole
@@ -68,6 +68,7 @@ print(json.dumps(answers))
 """.replace("COMMIT", COMMIT)
 
 
+@pytest.mark.slow
 def test_the_libraries_take_it_for_the_hub(hub: StandIn, tmp_path: Path) -> None:
     environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
@@ -86,6 +87,7 @@ def test_the_libraries_take_it_for_the_hub(hub: StandIn, tmp_path: Path) -> None
     assert answers["tree"] == ["data"]
 
 
+@pytest.mark.slow
 def test_something_stands_for_every_source_of_the_shipped_recipes() -> None:
     content = Content()
     for path in shipped():
@@ -95,20 +97,19 @@ def test_something_stands_for_every_source_of_the_shipped_recipes() -> None:
     assert {"/Qwen/Qwen2.5-0.5B", "/slprl/mhubert-base-25hz"} <= {"/".join(p.split("/")[:3]) for p in served}
 
 
+@pytest.mark.slow
 def test_archives_have_audio_in_every_folder_that_a_recipe_names() -> None:
     for path in shipped():
         recipe, content = whole(path), Content()
         assets = load_assets(ROOT / "recipes/assets.yaml", recipe.assets)
-        for corpus in recipe.corpora.values():
-            if not isinstance(corpus, AudioArchive):
-                continue
-            for split in corpus.splits.values():
-                for archive in split.archives:
-                    name, file = archive.removeprefix("asset:").split("/")
+        for corpus in (corpus for corpus in recipe.corpora.values() if corpus.holds == "recordings"):
+            for split, settings in corpus.splits.items():
+                for archive in corpus.source_files(split, Sources(assets, checkout=ROOT)):
+                    _, _, name, file = archive.split("/")
                     data = content.content_of(name, file, assets[name].files[file], recipe)
                     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
                         members = tar.getnames()
-                    for folder in split.folders:
+                    for folder in settings.folders:
                         inside = [member for member in members if member.startswith(f"{folder}/")]
                         assert any(member.endswith((".flac", ".sph")) for member in inside), (path, archive, folder)
 
@@ -133,15 +134,17 @@ def test_hubert_as_fairseq_saves_it_is_the_one_of_the_hub(name: str, tmp_path: P
 def test_content_is_the_same_each_time() -> None:
     first = (models.hubert(), speech.swag(9), speech.tar("a.tar.gz", speech.librispeech("a.tar.gz", 4)))
     models.hubert.cache_clear()
-    speech.sentences.cache_clear()
+    for kept in (speech.sentences, speech.joined, speech.recording):
+        kept.cache_clear()
     assert first == (models.hubert(), speech.swag(9), speech.tar("a.tar.gz", speech.librispeech("a.tar.gz", 4)))
 
 
+@pytest.mark.slow
 def test_the_codebook_uses_its_units(tmp_path: Path) -> None:
     import torch
 
-    from slamflow.units.hubert import HubertEncoder
-    from slamflow.units.restricted_pickle import read_centroids
+    from slamflow.assets.restricted_pickle import read_centroids
+    from slamflow.tokenizers.networks.hubert import HubertEncoder
 
     (tmp_path / "km.bin").write_bytes(models.hubert_kmeans(8, 100, 11))
     centroids = read_centroids(tmp_path / "km.bin")

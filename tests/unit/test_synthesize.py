@@ -18,16 +18,17 @@ import synthesize_stories as command
 from slamflow import files
 from slamflow.errors import InputError
 from slamflow.sharding import shard_of
-from slamflow.speech import engines, hibari, shards
-from slamflow.stories import grammar
+from slamflow.shards import speech as shards
+from slamflow.text import grammar
+from slamflow.tts import hibari_speaker, kokoro_speaker, utterances
 
 KOKORO = Path(__file__).parents[2] / "resources/assets/kokoro"
 VOICES = {"plain": 1.0, "high": 1.2}
 
 
 @pytest.fixture(scope="module")
-def speaker() -> hibari.Speaker:
-    return hibari.Speaker()
+def speaker() -> hibari_speaker.Speaker:
+    return hibari_speaker.Speaker()
 
 
 def settings(split: str = "dev", **speech: Any) -> str:
@@ -60,7 +61,7 @@ def test_shard_of_dev_stories(tmp_path):
         assert 0.05 < np.abs(samples).max() <= 1.0
         assert row["source"] == f"tiny/dev/{row['id']}"
         assert row["start"] == 0.0
-        assert row["speaker"] == hibari.voice_of(row["id"].split(".")[0], VOICES)
+        assert row["speaker"] == utterances.voice_of(row["id"].split(".")[0], VOICES)
     assert 5 < rows[0]["seconds"] < 13
     assert 2 < rows[1]["seconds"] < 5
     assert (manifest["stories"], manifest["utterances"], manifest["set_aside"]) == (3, 9, [])
@@ -80,6 +81,7 @@ def test_stories_of_a_file_have_no_wrong_detail():
     assert command.utterances(story, "dev") == {"dev-1.prompt": "A cat sat.", "dev-1.ending": "It slept."}
 
 
+@pytest.mark.slow
 def test_same_bytes_in_another_process_with_other_threads(tmp_path):
     stories = list(grammar.write_stories(0, "train", 2))
     run(tmp_path, stories, settings("train"))
@@ -92,12 +94,15 @@ def test_same_bytes_in_another_process_with_other_threads(tmp_path):
     assert (tmp_path / "again.json").read_bytes() == manifest
 
 
+@pytest.mark.slow
 def test_an_utterance_does_not_depend_on_its_shard(tmp_path):
     stories = list(grammar.write_stories(0, "train", 3))
     together, _ = run(tmp_path, stories, settings("train"))
     alone, _ = run(tmp_path, stories[2:], settings("train"))
     assert alone == together[2:]
-    assert len({hibari.utterance_seed(seed, key) for seed in (0, 1) for key in ("dev-1.prompt", "dev-1.ending")}) == 4
+    assert (
+        len({utterances.utterance_seed(seed, key) for seed in (0, 1) for key in ("dev-1.prompt", "dev-1.ending")}) == 4
+    )
     other_seed, _ = run(tmp_path, stories[2:], settings("train", seed=1))
     assert other_seed[0]["audio"] != alone[0]["audio"]
     assert other_seed[0]["seconds"] == alone[0]["seconds"]
@@ -156,7 +161,7 @@ def test_a_voice_moves_pitch_but_not_tempo(speaker):
 
 @pytest.mark.parametrize("factor", [0.85, 1.0, 1.2])
 def test_pauses_are_short_and_words_whole(speaker, factor):
-    rate, text = hibari.SAMPLE_RATE_HZ, "Tom had a kite."
+    rate, text = utterances.SAMPLE_RATE_HZ, "Tom had a kite."
     speech = speaker.say(text, factor, 0)
     loud = np.flatnonzero(np.abs(speech) > 0.05 * np.abs(speech).max())
     assert 0.06 < loud[0] / rate < 0.16
@@ -169,11 +174,13 @@ def test_trim_keeps_what_is_heard():
     rate = 24_000
     tone = 0.3 * np.sin(np.arange(rate) * 0.1).astype(np.float32)
     silence = np.full(rate, 1e-4, np.float32)
-    trimmed = hibari.trim(np.concatenate([silence, tone, silence]), 1.0)
-    assert len(trimmed) / rate == pytest.approx(1 + hibari.PAUSE_BEFORE_S + hibari.PAUSE_AFTER_S, abs=0.02)
-    start = round(hibari.PAUSE_BEFORE_S * rate)
+    trimmed = hibari_speaker.trim(np.concatenate([silence, tone, silence]), 1.0)
+    assert len(trimmed) / rate == pytest.approx(
+        1 + hibari_speaker.PAUSE_BEFORE_S + hibari_speaker.PAUSE_AFTER_S, abs=0.02
+    )
+    start = round(hibari_speaker.PAUSE_BEFORE_S * rate)
     np.testing.assert_array_equal(trimmed[start : start + rate], tone)
-    np.testing.assert_array_equal(hibari.trim(tone, 1.0), tone)
+    np.testing.assert_array_equal(hibari_speaker.trim(tone, 1.0), tone)
 
 
 @pytest.mark.parametrize(
@@ -187,26 +194,26 @@ def test_trim_keeps_what_is_heard():
     ],
 )
 def test_speakable(text, said):
-    assert hibari.speakable(text) == said
+    assert utterances.speakable(text) == said
 
 
 @pytest.mark.parametrize("text", ["", "   ", "...", "😀", '""', "\x00", "你好", "Tom said привет."])
 def test_unspeakable(speaker, text):
-    with pytest.raises(hibari.Unspeakable):
+    with pytest.raises(utterances.Unspeakable):
         speaker.say(text, 1.0, 0)
 
 
 def test_long_sentences_are_spoken_in_pieces(speaker):
     words = ["red"] * 130
-    assert [len(piece.split()) for piece in hibari.split_long([" ".join(words), "one two"])] == [43, 43, 44, 2]
-    assert len(speaker.say(" ".join(words), 1.0, 0)) / hibari.SAMPLE_RATE_HZ > 20
+    assert [len(piece.split()) for piece in hibari_speaker.split_long([" ".join(words), "one two"])] == [43, 43, 44, 2]
+    assert len(speaker.say(" ".join(words), 1.0, 0)) / utterances.SAMPLE_RATE_HZ > 20
 
 
 def test_voices_are_spread_evenly_and_not_by_shard():
     voices = {"a": 1.0, "b": 0.9, "c": 1.1, "d": 1.2}
-    chosen = [hibari.voice_of(f"train-{index:06d}", voices) for index in range(2000)]
+    chosen = [utterances.voice_of(f"train-{index:06d}", voices) for index in range(2000)]
     assert all(420 < chosen.count(name) < 580 for name in voices)
-    assert chosen[:50] == [hibari.voice_of(f"train-{i:06d}", dict(reversed(voices.items()))) for i in range(50)]
+    assert chosen[:50] == [utterances.voice_of(f"train-{i:06d}", dict(reversed(voices.items()))) for i in range(50)]
     of_one_shard = [voice for index, voice in enumerate(chosen) if shard_of(f"train-{index:06d}", 4) == 0]
     assert all(85 < of_one_shard.count(name) < 165 for name in voices)
 
@@ -222,11 +229,11 @@ def test_another_engine_speaks_each_story_in_one_of_its_voices(tmp_path, monkeyp
         def __init__(self, model: Path) -> None:
             assert model == tmp_path / "model"
 
-        def say(self, text: str, voice: str, _seed: int) -> np.ndarray:
+        def say(self, text: str, voice: str) -> np.ndarray:
             said.append((text, voice))
             return np.full(8000, 0.5, np.float32)
 
-    monkeypatch.setattr(engines, "Kokoro", StandIn)
+    monkeypatch.setattr(kokoro_speaker, "Kokoro", StandIn)
     stories = list(grammar.write_stories(0, "dev", 6))
     given = told("dev", engine="kokoro", voices=["bm_lewis", "af_heart"])
     rows, manifest = run(tmp_path, stories, given, "--model", str(tmp_path / "model"))

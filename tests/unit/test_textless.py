@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from slamflow.errors import InputError
-from slamflow.settings.units import Encoder
-from slamflow.textless import PYTHON_VARIABLE, TextlessVocoder
-from slamflow.units.encoders import encoder_digest, load_encoder
+from slamflow.textless.process import PYTHON_VARIABLE, TextlessVocoder
+from slamflow.tokenizers import TOKENIZERS, FrameTokenizerSettings
+from slamflow.tokenizers.tokenizer import encoder_digest, load_frames
 
-# textlesslib's modules, as far as the worker uses them: a "HuBERT" that takes every fourth sample of normalised waves,
+# textlesslib's modules, as far as the worker uses them: a "HuBERT" that takes every fourth sample of normalized waves,
 # and a "HiFi-GAN" that holds each unit's number.
 READER = """
 import torch
@@ -54,12 +54,13 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "model"
 
 
-def settings(rate: float = 1000.0) -> Encoder:
-    return Encoder.model_validate({"kind": "textless", "model": "somewhere", "layer": 3, "frame_rate_hz": rate})
+def settings(rate: float = 1000.0) -> FrameTokenizerSettings:
+    return TOKENIZERS.validate({"kind": "textless", "model": "somewhere", "layer": 3, "frame_rate_hz": rate})
 
 
+@pytest.mark.slow
 def test_states_come_from_the_process(stand_in: Path) -> None:
-    encoder = load_encoder(settings(), stand_in, torch.device("cpu"))
+    encoder = load_frames(settings(), stand_in, torch.device("cpu"))
     waves = [np.arange(length, dtype=np.float32) for length in (11, 100, 4000)]
     assert encoder.dimension == 2
     for wave, states in zip(waves, encoder.encode(waves), strict=True):
@@ -70,33 +71,34 @@ def test_states_come_from_the_process(stand_in: Path) -> None:
 
 
 def test_the_digest_is_the_checkpoints(stand_in: Path) -> None:
-    before = encoder_digest(stand_in)
+    before = encoder_digest(settings(), stand_in)
     (stand_in / "x.pt").write_text("other weights")
-    assert encoder_digest(stand_in) != before
+    assert encoder_digest(settings(), stand_in) != before
 
 
+@pytest.mark.slow
 def test_what_fails_there_is_told_here(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = load_encoder(settings(), stand_in, torch.device("cpu"))
+    encoder = load_frames(settings(), stand_in, torch.device("cpu"))
     with pytest.raises(InputError, match="RuntimeError: this file I do not like"):
         encoder.encode([np.full(100, 99, np.float32)])
     assert len(encoder.encode([np.zeros(100, np.float32)])[0]) == 6  # it goes on
     (stand_in / "x.pt").write_text("no weights")
     with pytest.raises(InputError, match=r"textlesslib failed \(AssertionError"):
-        load_encoder(settings(), stand_in, torch.device("cpu"))
+        load_frames(settings(), stand_in, torch.device("cpu"))
     monkeypatch.setenv(PYTHON_VARIABLE, sys.executable)
     with pytest.raises(InputError, match="No module named 'textless'"):
-        load_encoder(settings(), stand_in, torch.device("cpu"))
+        load_frames(settings(), stand_in, torch.device("cpu"))
     monkeypatch.setenv(PYTHON_VARIABLE, "/nowhere/python")
     with pytest.raises(InputError, match="no such program"):
-        load_encoder(settings(), stand_in, torch.device("cpu"))
+        load_frames(settings(), stand_in, torch.device("cpu"))
     monkeypatch.delenv(PYTHON_VARIABLE)
     with pytest.raises(InputError, match="SLAMFLOW_TEXTLESS_PYTHON is not set"):
-        load_encoder(settings(), stand_in, torch.device("cpu"))
+        load_frames(settings(), stand_in, torch.device("cpu"))
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"wants one \.pt file"):
-        load_encoder(settings(), tmp_path, torch.device("cpu"))
+        load_frames(settings(), tmp_path, torch.device("cpu"))
 
 
 def test_units_and_durations_are_checked_before_they_are_sent() -> None:

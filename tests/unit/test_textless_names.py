@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from slamflow.plan.loading import load_assets
-from slamflow.settings.textless import DENSE_MODELS, QUANTIZER_ASSET, QUANTIZERS, VOCODERS
-from slamflow.settings.units import Encoder
-from slamflow.settings.vocoder import HifiGanVocoder
+from slamflow.recipe.loading import load_assets
+from slamflow.tokenizers.hubert import HubertTokenizer
+from slamflow.tokenizers.textless_names import DENSE_MODELS, QUANTIZER_ASSET, QUANTIZERS, VOCODERS
+from slamflow.vocoders.hifigan import HifiGanVocoder
 
 ASSETS = load_assets(Path(__file__).parents[2] / "recipes/assets.yaml", {})
 
 
-def encoder(**keys: Any) -> Encoder:
-    return Encoder.model_validate({"kind": "hubert", **keys})
+def encoder(**keys: Any) -> HubertTokenizer:
+    return HubertTokenizer.model_validate({"kind": "hubert", **keys})
 
 
 @pytest.mark.parametrize("codebook", QUANTIZERS)
@@ -48,7 +48,7 @@ def test_layers_are_textlesslibs() -> None:
 def test_what_is_said_comes_first_and_a_second_reading_changes_nothing() -> None:
     found = encoder(model="textless:mhubert-base-25hz", layer=7, clusters=100, window_seconds=30.0)
     assert (found.layer, found.clusters, found.window_seconds) == (7, 100, 30.0)
-    assert Encoder.model_validate_json(found.model_dump_json()) == found
+    assert HubertTokenizer.model_validate_json(found.model_dump_json()) == found
 
 
 def test_names_can_stand_alone() -> None:

@@ -13,17 +13,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import pretrain as command
+import train as command
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.settings.training import Optimizer
-from slamflow.training.devices import Machine
-from slamflow.training.loop import make_engine
-from slamflow.training.model import build_model
-from slamflow.training.pretraining import pretrain
-from slamflow.training.rows import Rows
-from slamflow.training.schedule import learning_rate
-from tests.unit.training_rows import CONTEXT, VOCABULARY, ranks, settings, write_rows
+from slamflow.lm.devices import Machine
+from slamflow.lm.initial import build_model
+from slamflow.lm.loop import make_engine
+from slamflow.lm.next_token_loss import NextToken
+from slamflow.lm.objective import Inputs
+from slamflow.lm.objectives import TrainingSettings
+from slamflow.lm.schedule import learning_rate
+from slamflow.vocabulary import Vocabulary
+from tests.unit.training_rows import CONTEXT, UNITS, VOCABULARY, json_of, ranks, settings, train, write_rows
 
 SCRIPT = Path(command.__file__)
 
@@ -33,19 +34,8 @@ def run(folder: Path, name: str = "model", machine: Machine | None = None, **cha
     for part, seed in (("train", 0), ("validation", 1)):
         if not (folder / part).exists():
             write_rows(folder / part, seed=seed)
-    pretrain(
-        settings(**changes),
-        VOCABULARY,
-        Rows(folder / "train"),
-        {"held/out": Rows(folder / "validation")},
-        None,
-        None,
-        machine or Machine(threads=1),
-        ranks(),
-        folder / f"state.{name}",
-        folder / name,
-        "code",
-    )
+    inputs = Inputs(train=folder / "train", validation={"held/out": folder / "validation"})
+    train(settings(**changes), inputs, folder / f"state.{name}", folder / name, machine)
     return load_file(folder / name / "model.safetensors")
 
 
@@ -63,7 +53,7 @@ def assert_close(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]
 
 
 def rates(steps: int, **values: Any) -> list[float]:
-    return [learning_rate(step, steps, Optimizer(learning_rate=1.0, **values)) for step in range(steps)]
+    return [learning_rate(step, steps, TrainingSettings(learning_rate=1.0, **values)) for step in range(steps)]
 
 
 def test_cosine_by_hand() -> None:
@@ -84,7 +74,7 @@ def test_inverse_square_root_and_constant_by_hand() -> None:
 
 def test_a_floor_above_the_peak_is_refused() -> None:
     with pytest.raises(ValueError, match="min_learning_rate is above"):
-        Optimizer(learning_rate=1e-5, min_learning_rate=1e-4)
+        TrainingSettings(learning_rate=1e-5, min_learning_rate=1e-4)
 
 
 # A whole small training
@@ -106,6 +96,7 @@ def test_a_training_learns_and_says_what_it_did(tmp_path: Path) -> None:
     ]
     record = files.read_json(folder / "training.json")
     assert (record["init"], record["seed"], record["steps"], record["ranks"]) == ("scratch", 0, 40, 1)
+    assert (record["recipe"], record["model"]) == ("tiny", "model")
     assert record["tokens"] == 40 * 4 * CONTEXT
     assert record["parameters"] == sum(weight.numel() for weight in weights.values())
     assert set(record["data"]) == {"train", "validation.held/out"}
@@ -123,6 +114,7 @@ def test_a_training_learns_and_says_what_it_did(tmp_path: Path) -> None:
     assert list((tmp_path / "state.model" / "tensorboard").glob("events*"))
 
 
+@pytest.mark.slow
 def test_it_can_be_run_again_and_gives_the_same_bits(tmp_path: Path) -> None:
     assert_close(run(tmp_path), run(tmp_path), atol=0)
     assert_close(run(tmp_path, name="other"), run(tmp_path), atol=0)
@@ -131,6 +123,7 @@ def test_it_can_be_run_again_and_gives_the_same_bits(tmp_path: Path) -> None:
 # Accumulation, ranks, sharding: the same training
 
 
+@pytest.mark.slow
 def test_accumulation_does_not_change_the_training(tmp_path: Path) -> None:
     whole = run(tmp_path, machine=Machine(micro_batch_tokens=4 * CONTEXT, threads=1))
     curve = lines(tmp_path / "model")
@@ -143,6 +136,7 @@ def test_accumulation_does_not_change_the_training(tmp_path: Path) -> None:
     assert max(line["gradient_norm"] for line in curve) > settings().gradient_clip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [1, 2])
 def test_zero_stages_give_the_same_training(stage: int, tmp_path: Path) -> None:
     plain = run(tmp_path, machine=Machine(micro_batch_tokens=2 * CONTEXT, threads=1))
@@ -153,10 +147,10 @@ def test_zero_stages_give_the_same_training(stage: int, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_ranks_give_the_training_of_one(tmp_path: Path) -> None:
     one = run(tmp_path, batch_tokens=5 * CONTEXT, tokens=8 * 5 * CONTEXT)  # 5 rows do not divide by 2
-    values = settings(batch_tokens=5 * CONTEXT, tokens=8 * 5 * CONTEXT).model_dump_json()
+    values = json_of(settings(batch_tokens=5 * CONTEXT, tokens=8 * 5 * CONTEXT))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(SCRIPT)]
     options = [
-        *("--settings", values, "--vocabulary", str(VOCABULARY), "--threads", "1"),
+        *("--settings", values, "--threads", "1"),
         *("--train", str(tmp_path / "train"), "--validation", f"held/out={tmp_path / 'validation'}"),
         *("--state", str(tmp_path / "state"), "--output", str(tmp_path / "two")),
         *("--micro-batch-tokens", str(2 * CONTEXT)),
@@ -179,6 +173,7 @@ def test_two_ranks_give_the_training_of_one(tmp_path: Path) -> None:
 # Precision and decay
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 2])
 def test_bf16_computes_in_bf16_and_keeps_float32(stage: int) -> None:
     values = settings(precision="bf16")
@@ -193,6 +188,7 @@ def test_bf16_computes_in_bf16_and_keeps_float32(stage: int) -> None:
     assert {moment.dtype for moment in moments} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_bf16_learns_as_well(tmp_path: Path) -> None:
     losses = []
     for precision in ("fp32", "bf16"):
@@ -217,8 +213,6 @@ def test_only_matrices_decay() -> None:
 def test_a_loss_that_is_no_number_stops_with_the_step_and_keeps_the_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slamflow.training.pretraining import NextToken
-
     loss = NextToken.loss
     calls = []
 
@@ -237,9 +231,18 @@ def test_a_loss_that_is_no_number_stops_with_the_step_and_keeps_the_save(
 def test_rows_of_another_vocabulary_are_refused(tmp_path: Path) -> None:
     run(tmp_path)
     manifest = tmp_path / "validation" / "manifest.json"
-    manifest.write_text(json.dumps({**files.read_json(manifest), "vocabulary": 99}))
-    with pytest.raises(InputError, match="vocabulary of 99, not 32"):
+    record = files.read_json(manifest)
+    manifest.write_text(json.dumps({**record, "vocabulary": Vocabulary(units=UNITS + 1).record()}))
+    with pytest.raises(InputError, match=r"--validation held/out: .*validation has another vocabulary than .*train"):
         run(tmp_path)
+    manifest.write_text(json.dumps({**record, "vocabulary": 32}))
+    with pytest.raises(InputError, match=r"manifest\.json: has no vocabulary that this version reads"):
+        run(tmp_path)
+
+
+def test_what_an_objective_needs_must_be_given(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give --train"):
+        train(settings(), Inputs(), tmp_path / "state", tmp_path / "model")
 
 
 def test_a_validation_without_a_name_is_refused() -> None:

@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from slamflow.errors import InputError
-from slamflow.training.attention import model_inputs, use_attention
-from slamflow.training.devices import Ranks
-from slamflow.training.export import export_model, speech_record
-from slamflow.training.model import build_model, parent_digest
-from slamflow.training.pretraining import NextToken
-from slamflow.training.rows import Batch, Order, share
-from tests.unit.training_rows import CONTEXT, LLAMA, VOCABULARY, documents, rows, settings
+from slamflow.lm.attention import model_inputs, use_attention
+from slamflow.lm.devices import Ranks
+from slamflow.lm.initial import build_model
+from slamflow.lm.model import export_model, load_language_model, parent_digest
+from slamflow.lm.next_token_loss import NextToken
+from slamflow.lm.speech import read_speech, speech_record
+from slamflow.recipe.datasets import VocabularySettings
+from slamflow.shards.rows import Batch, Order, share
+from slamflow.vocabulary import Vocabulary
+from tests.unit.training_rows import CONTEXT, LLAMA, UNITS, VOCABULARY, documents, rows, settings
 
 CPU = torch.device("cpu")
 QWEN2 = {**LLAMA, "model_type": "qwen2"}
@@ -62,7 +66,7 @@ def outputs(model: PreTrainedModel) -> torch.Tensor:
 
 def test_scratch_depends_on_the_seed_alone() -> None:
     first, again, other = scratch(), scratch(), scratch(seed=1)
-    assert embeddings(first).shape == (VOCABULARY, 32)
+    assert embeddings(first).shape == (VOCABULARY.size, 32)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(embeddings(first), embeddings(other))
     config = first.config
@@ -122,10 +126,10 @@ def test_first_rows_are_kept_bit_for_bit(tied: bool, tmp_path: Path) -> None:
     parent = text_model(tmp_path / "text", 200, tie_word_embeddings=tied)
     text = AutoModelForCausalLM.from_pretrained(parent)
     model = warm(parent)
-    assert torch.equal(embeddings(model), embeddings(text)[:VOCABULARY])
-    assert torch.equal(outputs(model), outputs(text)[:VOCABULARY])
+    assert torch.equal(embeddings(model), embeddings(text)[: VOCABULARY.size])
+    assert torch.equal(outputs(model), outputs(text)[: VOCABULARY.size])
     assert (outputs(model) is embeddings(model) or outputs(model).data_ptr() == embeddings(model).data_ptr()) == tied
-    assert model.config.vocab_size == VOCABULARY
+    assert model.config.vocab_size == VOCABULARY.size
     assert torch.equal(model.model.layers[1].mlp.up_proj.weight, text.model.layers[1].mlp.up_proj.weight)
 
 
@@ -134,7 +138,7 @@ def test_a_smaller_text_vocabulary_is_extended_with_new_rows(tied: bool, tmp_pat
     parent = text_model(tmp_path / "text", 20, tie_word_embeddings=tied)
     text, model = AutoModelForCausalLM.from_pretrained(parent), warm(parent)
     for new, old in ((embeddings(model), embeddings(text)), (outputs(model), outputs(text))):
-        assert new.shape == (VOCABULARY, 32)
+        assert new.shape == (VOCABULARY.size, 32)
         assert torch.equal(new[:20], old)
         assert 0.01 < float(new[20:].std()) < 0.03
     assert torch.equal(embeddings(model), embeddings(warm(parent)))
@@ -144,8 +148,8 @@ def test_a_smaller_text_vocabulary_is_extended_with_new_rows(tied: bool, tmp_pat
 def test_random_embeddings_are_new_and_the_body_is_not(tied: bool, tmp_path: Path) -> None:
     parent = text_model(tmp_path / "text", 200, tie_word_embeddings=tied)
     text, model = AutoModelForCausalLM.from_pretrained(parent), warm(parent, embeddings="random")
-    assert float((embeddings(model) - embeddings(text)[:VOCABULARY]).abs().median()) > 0.005
-    assert float((outputs(model) - outputs(text)[:VOCABULARY]).abs().median()) > 0.005
+    assert float((embeddings(model) - embeddings(text)[: VOCABULARY.size]).abs().median()) > 0.005
+    assert float((outputs(model) - outputs(text)[: VOCABULARY.size]).abs().median()) > 0.005
     assert 0.015 < float(embeddings(model).std()) < 0.025
     assert (outputs(model).data_ptr() == embeddings(model).data_ptr()) == tied
     assert torch.equal(model.model.layers[0].self_attn.q_proj.weight, text.model.layers[0].self_attn.q_proj.weight)
@@ -207,14 +211,57 @@ def test_export_is_an_ordinary_folder_with_the_same_logits(tmp_path: Path) -> No
     assert parent_digest(tmp_path / "out") != before
 
 
-def test_speech_record_is_copied_from_the_codebook() -> None:
-    manifest = {"settings": {"kind": "hubert", "layer": 11}, "sha256": "ab", "clusters": 500, "frame_rate_hz": 25.0}
-    record = speech_record(manifest)
-    assert (record["encoder"], record["layer"], record["codebook_sha256"]) == ("hubert", 11, "ab")
-    assert (record["units"], record["frame_rate_hz"], record["vocoder"]) == (500, 25.0, None)
-    empty = speech_record(None)
-    assert {value for key, value in empty.items() if key != "tokens"} == {None}
-    assert set(empty) == set(record)
+def test_speech_json_says_how_speech_becomes_tokens(tmp_path: Path) -> None:
+    codebook = {"encoder_sha256": "cd", "sha256": "ab", "clusters": UNITS, "frame_rate_hz": 25.0}
+    record = speech_record(VOCABULARY, "cold", "hubert", {"kind": "hubert", "layer": 11}, codebook)
+    (tmp_path / "speech.json").write_text(json.dumps(record))
+    assert read_speech(tmp_path) == (record, VOCABULARY)
+    assert (record["model"], record["encoder"], record["tokenizer"]["layer"]) == ("cold", "hubert", 11)
+    assert (record["tick_hz"], record["codebook_sha256"], record["encoder_sha256"]) == (25.0, "ab", "cd")
+    text = speech_record(Vocabulary.of(VocabularySettings(text="bytes")), "story_text")
+    assert {text[key] for key in ("encoder", "tokenizer", "tick_hz", "codebook_sha256", "encoder_sha256")} == {None}
+    assert set(text) == set(record)
+
+
+def test_a_folder_without_a_speech_json_of_this_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no speech\.json"):
+        read_speech(tmp_path)
+    (tmp_path / "speech.json").write_text('{"units": 500}')
+    with pytest.raises(InputError, match="of another version"):
+        read_speech(tmp_path)
+    (tmp_path / "speech.json").write_text(json.dumps({**speech_record(VOCABULARY), "vocabulary": {"units": 500}}))
+    with pytest.raises(InputError, match="no vocabulary that this version reads"):
+        read_speech(tmp_path)
+
+
+# Loading
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_model_is_loaded_as_it_is(tied: bool, tmp_path: Path) -> None:
+    folder = text_model(tmp_path / "model", 40, tie_word_embeddings=tied, attention_dropout=0.1, pad_token_id=1)
+    expected, model = AutoModelForCausalLM.from_pretrained(folder), load_language_model(folder)
+    tokens = torch.arange(40)[None]
+    assert torch.equal(model(tokens).logits, expected(tokens).logits)
+    assert not model.training
+    assert model.config.attention_dropout == 0.0
+    assert model.get_input_embeddings().padding_idx is None
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_missing_and_unexpected_weights_are_named(tied: bool, tmp_path: Path) -> None:
+    folder = text_model(tmp_path / "model", 40, tie_word_embeddings=tied)
+    weights = load_file(folder / "model.safetensors")
+    norm = weights.pop("model.norm.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"lack model\.norm\.weight"):
+        load_language_model(folder)
+    more = {**weights, "model.norm.weight": norm, "model.layers.2.mlp.up_proj.weight": norm.clone()}
+    save_file(more, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"model\.layers\.2\.mlp\.up_proj\.weight, which is no tensor of llama"):
+        load_language_model(folder)
+    # A text model may have more than is asked of it.
+    assert len(warm(folder, layers=1).model.layers) == 1
 
 
 # Rows
@@ -262,7 +309,7 @@ def test_rows_are_read_across_chunks_and_padded_rows_have_nothing_to_learn(tmp_p
 
 
 def test_a_folder_that_holds_no_rows_is_refused(tmp_path: Path) -> None:
-    from slamflow.training.rows import Rows
+    from slamflow.shards.rows import Rows
 
     with pytest.raises(InputError, match=r"no manifest\.json"):
         Rows(tmp_path)
@@ -319,6 +366,37 @@ def test_a_packed_row_gives_the_logits_of_each_document_alone(
                     assert float((mixed[row, place] - alone).abs().max()) > 1e-3
                 pieces += 1
     assert pieces > 6
+
+
+@pytest.mark.parametrize("kind", ["documents", "sdpa", "flex_attention"])
+@pytest.mark.parametrize("model_type", ["gpt_neo", "bloom", "xglm"])
+def test_a_model_that_would_mix_documents_is_refused(model_type: str, kind: Any) -> None:
+    """These classes have attention of their own: transformers keeps it, with a warning."""
+    shapes = {
+        "gpt_neo": {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "attention_types": [[["global"], 2]]},
+        "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4},
+        "xglm": {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 48},
+    }
+    model = scratch({"model_type": model_type, **shapes[model_type]})
+    with pytest.raises(InputError, match=f"{model_type} model cannot attend by .*see each other"):
+        use_attention(model, kind)
+
+
+@pytest.mark.parametrize("kind", ["documents", "flex_attention"])
+@pytest.mark.parametrize("model_type", ["mamba", "recurrent_gemma", "qwen3_next", "lfm2"])
+def test_a_recurrent_model_is_refused(model_type: str, kind: Any) -> None:
+    """It takes the attention, and carries one document into the next all the same."""
+    transformer = {key: LLAMA[key] for key in ("num_attention_heads", "num_key_value_heads", "intermediate_size")}
+    shapes = {
+        "mamba": {},
+        "recurrent_gemma": transformer,
+        "qwen3_next": {**transformer, "head_dim": 8},
+        "lfm2": {**transformer, "full_attn_idxs": [1]},
+    }
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, **shapes[model_type]}
+    model = scratch({"model_type": model_type, **sizes})
+    with pytest.raises(InputError, match=f"in a {model_type} model documents of a row see each other"):
+        use_attention(model, kind)
 
 
 @pytest.mark.parametrize("architecture", [LLAMA, OPT], ids=lambda architecture: architecture["model_type"])

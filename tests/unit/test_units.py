@@ -16,12 +16,13 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder as Refer
 
 from slamflow.audio import SAMPLE_RATE, AudioError
 from slamflow.errors import InputError
-from slamflow.settings.units import Encoder
-from slamflow.units.codebook import NEAR_TIE, Codebook, Quantizer
-from slamflow.units.encoders import FrameEncoder, average, batches, encoder_digest, load_encoder
-from slamflow.units.layers import Linear
-from slamflow.units.mel import log_mel, mel_filters
-from slamflow.units.sequences import deduplicate, join
+from slamflow.tokenizers import TOKENIZERS, FrameTokenizerSettings
+from slamflow.tokenizers.codebook import NEAR_TIE, Codebook, Quantizer
+from slamflow.tokenizers.frames import FrameEncoder, average, batches
+from slamflow.tokenizers.mel import log_mel, mel_filters
+from slamflow.tokenizers.networks.layers import Linear
+from slamflow.tokenizers.sequences import deduplicate, join
+from slamflow.tokenizers.tokenizer import encoder_digest, load_frames
 
 CPU = torch.device("cpu")
 LENGTHS = [16000, 8000, 24320, 16000, 5121, 12345, 801, 31999, 4000, 9999]
@@ -34,7 +35,7 @@ def _one_thread() -> None:
 
 
 def speech_like(samples: int, seed: int) -> np.ndarray:
-    """Noise whose colour and loudness change, so that neighbouring frames differ."""
+    """Noise whose color and loudness change, so that neighboring frames differ."""
     random = np.random.default_rng(seed)
     wave = np.zeros(samples)
     time = np.arange(samples) / SAMPLE_RATE
@@ -88,15 +89,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return result
 
 
-def settings_for(name: str, **more: Any) -> Encoder:
+def settings_for(name: str, **more: Any) -> FrameTokenizerSettings:
     kind = {"whisper": "whisper", "logmel": "logmel"}.get(name, "hubert")
-    model = None if kind == "logmel" else "somewhere"
+    model = {} if kind == "logmel" else {"model": "somewhere"}
     rate = {"whisper": 25.0, "slow": 25.0, "base": 25.0, "large": 50.0, "logmel": 25.0}[name]
-    return Encoder.model_validate({"kind": kind, "model": model, "frame_rate_hz": rate} | more)
+    return TOKENIZERS.validate({"kind": kind, "frame_rate_hz": rate} | model | more)
 
 
 def encoder_for(folders: dict[str, Path], name: str, batch_seconds: float = 0.0, **more: Any) -> FrameEncoder:
-    return load_encoder(settings_for(name, **more), folders.get(name), CPU, batch_seconds)
+    return load_frames(settings_for(name, **more), folders.get(name), CPU, batch_seconds)
 
 
 def whisper_reference(folder: Path, wave: np.ndarray) -> list[torch.Tensor]:
@@ -144,10 +145,10 @@ def test_hubert_is_transformers_model_one_file_at_a_time(
         torch.testing.assert_close(states, expected, atol=2e-4, rtol=1e-3)
 
 
-def test_hubert_normalises_and_pads_as_told(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_hubert_normalizes_and_pads_as_told(folders: dict[str, Path], tmp_path: Path) -> None:
     model = HubertModel.from_pretrained(folders["base"]).eval()
     wave = WAVES[0] * 0.1 + 0.05
-    normalised = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
+    normalized = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
 
     def reference(x: np.ndarray) -> torch.Tensor:
         with torch.inference_mode():
@@ -160,15 +161,15 @@ def test_hubert_normalises_and_pads_as_told(folders: dict[str, Path], tmp_path: 
     (says / "preprocessor_config.json").write_text(json.dumps({"do_normalize": True}))
     for folder, changes, expected in (
         (folders["base"], {}, wave),
-        (folders["base"], {"normalize": True}, normalised),
-        (says, {}, normalised),
+        (folders["base"], {"normalize": True}, normalized),
+        (says, {}, normalized),
         (says, {"normalize": False}, wave),
         (folders["base"], {"padding_samples": 40}, np.pad(wave, 40)),
     ):
         settings = settings_for("base", frame_rate_hz=50.0, **changes)
-        [states] = load_encoder(settings, folder, CPU).encode([wave])
+        [states] = load_frames(settings, folder, CPU).encode([wave])
         torch.testing.assert_close(states, reference(expected), atol=2e-4, rtol=1e-3)
-    assert encoder_digest(says) != encoder_digest(folders["base"])
+    assert encoder_digest(settings, says) != encoder_digest(settings, folders["base"])
 
 
 def units_of(encoder: FrameEncoder, quantizer: Quantizer, waves: list[np.ndarray]) -> list[tuple[np.ndarray, ...]]:
@@ -380,10 +381,10 @@ def test_only_the_needed_layers_are_read(folders: dict[str, Path], tmp_path: Pat
         assert len(kept) < len(tensors)
         save_file(kept, folder / "model.safetensors")
         [expected] = encoder_for(folders, name, layer=2).encode(WAVES[:1])
-        [frames] = load_encoder(settings_for(name, layer=2), folder, CPU).encode(WAVES[:1])
+        [frames] = load_frames(settings_for(name, layer=2), folder, CPU).encode(WAVES[:1])
         assert torch.equal(frames, expected)
         with pytest.raises(InputError, match=r"lack .*layers\.2"):
-            load_encoder(settings_for(name, layer=3), folder, CPU)
+            load_frames(settings_for(name, layer=3), folder, CPU)
 
 
 @pytest.mark.parametrize("prefix", ["", "hubert."])
@@ -400,7 +401,7 @@ def test_other_ways_to_store_hubert(folders: dict[str, Path], tmp_path: Path, pr
     torch.save(renamed, tmp_path / "pytorch_model.bin")
     (tmp_path / "config.json").write_bytes((folders["base"] / "config.json").read_bytes())
     [expected] = encoder_for(folders, "base").encode(WAVES[:1])
-    [frames] = load_encoder(settings_for("base"), tmp_path, CPU).encode(WAVES[:1])
+    [frames] = load_frames(settings_for("base"), tmp_path, CPU).encode(WAVES[:1])
     assert torch.equal(frames, expected)
 
 
@@ -412,15 +413,15 @@ def test_a_bin_file_with_code_is_refused(folders: dict[str, Path], tmp_path: Pat
     torch.save({"feature_extractor.conv_layers.0.conv.weight": Evil()}, tmp_path / "pytorch_model.bin")
     (tmp_path / "config.json").write_bytes((folders["base"] / "config.json").read_bytes())
     with pytest.raises(InputError, match=r"pytorch_model\.bin: refused"):
-        load_encoder(settings_for("base"), tmp_path, CPU)
+        load_frames(settings_for("base"), tmp_path, CPU)
     assert not (tmp_path / "canary").exists()
 
 
 def test_wrong_folders_and_settings_are_named(folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="model_type is 'whisper', this encoder needs 'hubert'"):
-        load_encoder(settings_for("base"), folders["whisper"], CPU)
+        load_frames(settings_for("base"), folders["whisper"], CPU)
     with pytest.raises(InputError, match=r"config\.json: no such file"):
-        load_encoder(settings_for("base"), tmp_path, CPU)
+        load_frames(settings_for("base"), tmp_path, CPU)
     with pytest.raises(InputError, match="layer: 4 asked"):
         encoder_for(folders, "whisper", layer=4)
     with pytest.raises(InputError, match="layer: 4 asked"):
@@ -432,15 +433,15 @@ def test_wrong_folders_and_settings_are_named(folders: dict[str, Path], tmp_path
     with pytest.raises(InputError, match="this encoder takes at most 30 s"):
         encoder_for(folders, "whisper", window_seconds=31.0)
     with pytest.raises(InputError, match="--model"):
-        load_encoder(settings_for("whisper"), None, CPU)
+        load_frames(settings_for("whisper"), None, CPU)
     with pytest.raises(InputError, match="--model"):
-        load_encoder(settings_for("logmel"), folders["base"], CPU)
+        load_frames(settings_for("logmel"), folders["base"], CPU)
     relu = hubert_folder(tmp_path / "relu", "base", hidden_act="relu")
     with pytest.raises(InputError, match="hidden_act 'relu' is not supported"):
-        load_encoder(settings_for("base"), relu, CPU)
+        load_frames(settings_for("base"), relu, CPU)
     (tmp_path / "relu" / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(InputError, match=r"model\.safetensors: cannot be read"):
-        load_encoder(settings_for("base"), whole_config(folders["base"], tmp_path / "relu"), CPU)
+        load_frames(settings_for("base"), whole_config(folders["base"], tmp_path / "relu"), CPU)
 
 
 def whole_config(source: Path, target: Path) -> Path:
@@ -459,8 +460,8 @@ def whole_config(source: Path, target: Path) -> Path:
     ],
 )
 def test_settings_that_mean_nothing_are_refused(values: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"model|layer|normalize"):
-        Encoder.model_validate(values)
+    with pytest.raises(ValueError, match=r"model|layer|normalize|padding_samples"):
+        TOKENIZERS.validate(values)
 
 
 # Sequences

@@ -19,16 +19,18 @@ import score_vocoder
 import train_vocoder
 from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
+from slamflow.evaluation import intelligibility
+from slamflow.evaluation.intelligibility import Heard, Utterance, choose, in_threads, rates, summarize
 from slamflow.recognition import phones, whisper
-from slamflow.settings.vocoder import TrainVocoder, VocoderTraining
-from slamflow.speech.shards import SCHEMA as SPEECH_SCHEMA
-from slamflow.units.extract import UNIT_SCHEMA
-from slamflow.vocoder import intelligibility
-from slamflow.vocoder.intelligibility import Heard, Utterance, choose, in_threads, rates, summarise
-from slamflow.vocoder.network import held, repeat
-from slamflow.vocoder.spectrogram import HOP, WINDOW, Spectrogram
-from slamflow.vocoder.synthesis import PEAK, Vocoder, new_network
-from slamflow.vocoder.training import batches, choose_utterances, cut, rate
+from slamflow.shards.speech import SCHEMA as SPEECH_SCHEMA
+from slamflow.shards.units import SCHEMA as UNIT_SCHEMA
+from slamflow.vocoders.fitting import batches, choose_utterances, cut, rate
+from slamflow.vocoders.job_settings import TrainVocoder
+from slamflow.vocoders.network import held, repeat
+from slamflow.vocoders.spectrogram import HOP, WINDOW, Spectrogram
+from slamflow.vocoders.synthesis import PEAK, MelVocoder, new_network
+from slamflow.vocoders.trained import TrainedVocoder, VocoderTraining
+from slamflow.vocoders.vocoder import load_vocoder
 
 FRAME = 640
 """Samples of a unit's frame at 25 Hz."""
@@ -89,7 +91,8 @@ def write_corpus(folder: Path, count: int, speakers: tuple[str, ...] = ("flute",
 
 def settings(**training: Any) -> TrainVocoder:
     small = {"width": 32, "blocks": 2, "steps": 3, "hours": 0.1, "batch_seconds": 40.0, **training}
-    return TrainVocoder(training=VocoderTraining(**small), units=len(PITCHES), frame_rate_hz=25.0)
+    vocoder = TrainedVocoder(corpora=["c/train"], held_out=["c/test"], training=VocoderTraining(**small))
+    return TrainVocoder(vocoder=vocoder, units=len(PITCHES), frame_rate_hz=25.0)
 
 
 def run_training(folder: Path, output: Path, **training: Any) -> Path:
@@ -103,18 +106,19 @@ def run_training(folder: Path, output: Path, **training: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Vocoder:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> MelVocoder:
     """A vocoder that had a few seconds to learn the tone language."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("tones")
     write_corpus(folder, 24)
-    return Vocoder.load(run_training(folder, folder / "vocoder", steps=400, learning_rate=5e-3))
+    return load_vocoder(run_training(folder, folder / "vocoder", steps=400, learning_rate=5e-3))
 
 
 # The tone language
 
 
-def test_speaks_a_new_sentence_at_the_right_pitches_and_lengths(trained: Vocoder) -> None:
+@pytest.mark.slow
+def test_speaks_a_new_sentence_at_the_right_pitches_and_lengths(trained: MelVocoder) -> None:
     units = sentence(1000)
     durations = trained.durations(units)
     lengths = np.array([LENGTHS[unit] for unit in units])
@@ -130,7 +134,8 @@ def test_speaks_a_new_sentence_at_the_right_pitches_and_lengths(trained: Vocoder
     assert np.mean(np.abs(loudest[middles] - truth[true_middles]) <= 1) >= 0.9
 
 
-def test_given_durations_are_kept(trained: Vocoder) -> None:
+@pytest.mark.slow
+def test_given_durations_are_kept(trained: MelVocoder) -> None:
     assert len(trained([0, 3, 1], [2, 7, 1])) == 10 * FRAME
     assert not np.array_equal(trained([0, 3], [2, 7]), trained([0, 3], [7, 2]))
 
@@ -174,13 +179,13 @@ def test_the_order_of_the_shards_changes_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_units_and_durations_are_refused(units: list[int], durations: list[int] | None, message: str) -> None:
-    vocoder = Vocoder(new_network(len(PITCHES), 8, 1, 25.0), 25.0)
+    vocoder = MelVocoder(new_network(len(PITCHES), 8, 1, 25.0), 25.0)
     with pytest.raises(InputError, match=message):
         vocoder(units, durations)
 
 
 def test_no_units_make_no_sound() -> None:
-    assert Vocoder(new_network(2, 8, 1, 25.0), 25.0)([]).shape == (0,)
+    assert MelVocoder(new_network(2, 8, 1, 25.0), 25.0)([]).shape == (0,)
 
 
 def test_frame_rate_must_fit_the_mels() -> None:
@@ -191,11 +196,11 @@ def test_frame_rate_must_fit_the_mels() -> None:
 
 def test_folder_without_a_vocoder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"vocoder\.json"):
-        Vocoder.load(tmp_path)
+        load_vocoder(tmp_path)
     (tmp_path / "vocoder.json").write_text('{"units": 2, "width": 8, "blocks": 1, "frame_rate_hz": 25.0}')
     (tmp_path / "vocoder.safetensors").write_bytes(b"nonsense")
     with pytest.raises(InputError, match="train it again"):
-        Vocoder.load(tmp_path)
+        load_vocoder(tmp_path)
 
 
 def test_units_of_other_speech_are_left_out_or_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -300,7 +305,7 @@ def test_a_padded_batch_gives_what_each_row_gives_alone() -> None:
 
 def test_rounded_durations_keep_the_tempo() -> None:
     torch.manual_seed(1)
-    vocoder = Vocoder(new_network(9, 16, 2, 25.0), 25.0)
+    vocoder = MelVocoder(new_network(9, 16, 2, 25.0), 25.0)
     units = np.random.default_rng(0).integers(9, size=400)
     expected = held(vocoder._read(units)[1][0]).double().detach().numpy()
     durations = vocoder.durations(units)
@@ -329,7 +334,7 @@ def test_mel_frame_is_that_of_a_slow_transform() -> None:
 def test_analysis_and_synthesis_are_inverse() -> None:
     wave = torch.from_numpy(np.random.default_rng(0).normal(size=20 * HOP).astype(np.float32))
     spectrogram = Spectrogram()
-    back = spectrogram._synthesise(spectrogram._analyse(wave), len(wave))
+    back = spectrogram._synthesize(spectrogram._analyze(wave), len(wave))
     torch.testing.assert_close(back, wave, atol=1e-4, rtol=1e-4)
 
 
@@ -341,7 +346,7 @@ def test_griffin_lim_comes_nearer_with_each_iteration() -> None:
     def distance(iterations: int) -> float:
         wave = spectrogram.wave(mel, iterations)
         assert len(wave) == len(mel) * HOP
-        return float((spectrogram._analyse(wave).abs() - target).norm() / target.norm())
+        return float((spectrogram._analyze(wave).abs() - target).norm() / target.norm())
 
     distances = [distance(iterations) for iterations in (0, 2, 32)]
     assert distances[0] > distances[1] > distances[2]
@@ -349,13 +354,13 @@ def test_griffin_lim_comes_nearer_with_each_iteration() -> None:
 
 
 def test_loud_speech_is_not_clipped() -> None:
-    vocoder = Vocoder(new_network(4, 16, 1, 25.0), 25.0)
+    vocoder = MelVocoder(new_network(4, 16, 1, 25.0), 25.0)
     vocoder.network.mel_mean.fill_(3.0)
     wave = vocoder([0, 1, 2, 3] * 3)
     assert np.abs(wave).max() == pytest.approx(PEAK, abs=1e-3)
 
 
-# The judgement
+# Evaluation
 
 
 def heard(said: str, original: str, again: str, speaker: str = "a") -> Heard:
@@ -366,7 +371,7 @@ def heard(said: str, original: str, again: str, speaker: str = "a") -> Heard:
 
 def test_rates_weigh_utterances_by_their_length() -> None:
     items = [heard("a b c", "a b c", "a x c"), heard("d", "e", "d e", speaker="b")]
-    found = summarise(items)
+    found = summarize(items)
     assert found["n"] == 2
     assert found["wer_original"] == pytest.approx(1 / 4)
     assert found["wer_resynthesis"] == pytest.approx(2 / 4)
@@ -382,7 +387,7 @@ def test_gap_interval_holds_the_gap() -> None:
     assert high - low < 0.1
 
 
-def test_what_has_no_text_is_not_judged(tmp_path: Path) -> None:
+def test_what_has_no_text_is_not_evaluated(tmp_path: Path) -> None:
     audio, units = write_corpus(tmp_path, 5)
     rows = pq.read_table(units).to_pylist()
     rows[1]["text"], rows[2]["text"], rows[3]["units"] = None, "?!", []
@@ -412,14 +417,24 @@ class Parrot:
             yield "One day." if np.abs(wave).max() > 0.01 else ""
 
 
-def test_command_writes_score_and_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Vocoder) -> None:
+@pytest.mark.slow
+def test_command_writes_score_and_examples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: MelVocoder
+) -> None:
     audio, units = write_corpus(tmp_path, 12)
     monkeypatch.setattr(score_vocoder, "WhisperRecognizer", Parrot)
     monkeypatch.setattr(score_vocoder, "load_vocoder", lambda _: trained)
     monkeypatch.setattr(intelligibility, "PhoneRecognizer", lambda: lambda _: ["a"])
     monkeypatch.setattr(intelligibility, "Pronouncer", lambda: lambda _: ["a", "b"])
     (tmp_path / "vocoder.safetensors").write_bytes(b"weights")
-    arguments = ["--settings", '{"utterances": 10}', "--vocoder", str(tmp_path), "--recognizer", "unused"]
+    arguments = [
+        "--settings",
+        '{"encoder": "e", "utterances": 10}',
+        "--vocoder",
+        str(tmp_path),
+        "--recognizer",
+        "unused",
+    ]
     score_vocoder.main(
         [
             *(*arguments, "--audio", str(audio), "--units", str(units), "--workers", "2"),
@@ -436,6 +451,6 @@ def test_command_writes_score_and_examples(tmp_path: Path, monkeypatch: pytest.M
     assert len(again) == trained.durations(sentence(number)).sum() * FRAME
 
 
-def test_the_command_uses_the_real_recognisers() -> None:
+def test_the_command_uses_the_real_recognizers() -> None:
     assert score_vocoder.WhisperRecognizer is whisper.WhisperRecognizer
     assert intelligibility.PhoneRecognizer is phones.PhoneRecognizer

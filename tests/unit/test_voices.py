@@ -15,8 +15,8 @@ import pytest
 
 import compare_voices as command
 from slamflow.errors import InputError
-from slamflow.units import voices
-from slamflow.units.voices import compare_voices
+from slamflow.evaluation import voices
+from slamflow.evaluation.voices import compare_voices
 
 SCHEMA = pa.schema([("id", pa.string()), ("speaker", pa.string()), ("text", pa.string())])
 SCHEMA = SCHEMA.append(pa.field("units", pa.list_(pa.uint16())))

@@ -31,21 +31,73 @@ def test_a_section_that_is_new_or_gone_is_named_whole() -> None:
     assert changes(old, new) == ["fit is gone", "models.large is new", "models.warm is gone"]
 
 
+def parameters(old: list[str], new: dict[str, str], settings_only: bool = False) -> list[str]:
+    """What is said of parameters: values as recorded, and values by name as they are now."""
+    names = {value: name for name, value in new.items()}
+    found = why.parameter_changes(map(repr, old), map(repr, new.values()), names, settings_only)
+    return [change.text for change in found]
+
+
 def test_changed_files_of_the_code() -> None:
     old = "pack_tokens.py:aa slamflow/packing.py:bb slamflow/files.py:cc"
-    new = "pack_tokens.py:aa slamflow/packing.py:xx slamflow/other.py:dd slamflow/files.py:cc"
-    assert why.code_changes(old, new) == ["code of slamflow/other.py", "code of slamflow/packing.py"]
+    new = "pack_tokens.py:aa slamflow/packing.py:ee slamflow/other.py:dd slamflow/files.py:cc"
+    assert parameters([old], {"code": new}) == ["code of slamflow/other.py", "code of slamflow/packing.py"]
 
 
-def test_parameters_are_told_apart_as_snakemake_records_them() -> None:
-    old = [repr(settings(seed=0)), repr("pretrain.py:aa")]
-    new = [repr(settings(seed=1)), repr("pretrain.py:bb")]
-    assert why.parameter_changes(old, new) == ["code of pretrain.py", "seed 0 -> 1"]
+def test_code_of_a_kind_is_named() -> None:
+    old = "extract_units.py:aa slamflow/tokenizers/whisper.py:bb"
+    new = "extract_units.py:aa slamflow/tokenizers/whisper.py:cc"
+    assert parameters([old], {"code": new}) == ["code of slamflow/tokenizers/whisper.py"]
+
+
+def test_parameters_are_told_apart() -> None:
+    old = [settings(seed=0), "train.py:aa"]
+    new = {"experiment": settings(seed=1), "code": "train.py:bb"}
+    assert parameters(old, new) == ["code of train.py", "seed 0 -> 1"]
+    assert parameters(old, new, settings_only=True) == ["seed 0 -> 1"]
+
+
+def test_several_settings_are_compared_with_their_like() -> None:
+    old = [settings(corpus="a", max_seconds=30.0), settings(clusters=200, layer=None)]
+    new = {"speech": settings(corpus="a", max_seconds=20.0), "settings": settings(clusters=150, layer=None)}
+    assert parameters(old, new) == ["clusters 200 -> 150", "max_seconds 30.0 -> 20.0"]
+
+
+def test_settings_with_code_behind_them() -> None:
+    # As the speech of a streamed corpus is told to its encoder.
+    old = settings(corpus="a", recordings={"max_seconds": 30.0}) + " collect_audio.py:aa slamflow/corpora/hub.py:bb"
+    new = settings(corpus="a", recordings={"max_seconds": 20.0}) + " collect_audio.py:aa slamflow/corpora/hub.py:cc"
+    assert parameters([old], {"speech": new}) == [
+        "recordings.max_seconds 30.0 -> 20.0",
+        "code of slamflow/corpora/hub.py",
+    ]
+    assert parameters([old], {"speech": new}, settings_only=True) == ["recordings.max_seconds 30.0 -> 20.0"]
+
+
+def test_the_order_of_keys_is_no_difference() -> None:
+    old, new = '{"a": 1, "b": {"c": 2, "d": 3}}', '{"b": {"d": 3, "c": 2}, "a": 1}'
+    assert parameters([old], {"settings": new}) == []
 
 
 def test_parameters_that_are_neither() -> None:
-    assert why.parameter_changes([repr(202)], [repr(502)]) == ["202 -> 502"]
-    assert why.parameter_changes([repr("a" * 64)], [repr("b" * 64)]) == ["another list of items"]
+    names = {"502": "vocabulary", "b" * 64: "recordings"}
+    assert [change.text for change in why.parameter_changes([repr(202)], [repr(502)], names)] == [
+        "vocabulary 202 -> 502"
+    ]
+    assert parameters(["a" * 64], {"recordings": "b" * 64}) == ["recordings changed"]
+    # Which of the old ones was which is not recorded, so no value is shown.
+    assert parameters(["a", "b"], {"one": "c", "other": "d"}) == ["one changed", "other changed"]
+
+
+def test_a_parameter_that_is_new() -> None:
+    assert parameters([], {"words": "a1"}) == ["words changed"]
+
+
+def test_what_only_the_whole_recipe_shows_is_marked() -> None:
+    old, new = settings(models={"cold": {"seed": 0}}), settings(models={"cold": {"seed": 1}})
+    [change] = why.parameter_changes([repr(old)], [repr(new)], {new: "recipe"})
+    assert change == why.Change("models.cold.seed 0 -> 1", is_of_recipe=True)
+    assert change.last_key == "seed 0 -> 1"
 
 
 def test_numbers_as_in_a_recipe() -> None:

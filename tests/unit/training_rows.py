@@ -10,14 +10,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from slamflow.lm import devices
+from slamflow.lm.devices import Machine
+from slamflow.lm.job_settings import TrainModel
+from slamflow.lm.objective import Inputs
+from slamflow.lm.objectives import ModelSettings
+from slamflow.lm.objectives.next_token import NextTokenModel
+from slamflow.lm.training import train_model
 from slamflow.packing import pack_files
-from slamflow.settings.packing import PackTokens
-from slamflow.settings.training import Model
-from slamflow.training import devices
-from slamflow.training.rows import Rows
+from slamflow.recipe.base import canonical
+from slamflow.recipe.datasets import PackTokens, VocabularySettings
+from slamflow.shards.rows import Rows
+from slamflow.vocabulary import Vocabulary
 
 UNITS = 30
-VOCABULARY = UNITS + 2
+VOCABULARY = Vocabulary(units=UNITS)
 CONTEXT = 48
 LLAMA = {
     "model_type": "llama",
@@ -55,7 +62,7 @@ def write_rows(folder: Path, count: int = 60, seed: int = 0, context: int = CONT
     units = documents(count, seed)
     ids = [f"{number:04d}" for number in range(count)]
     pq.write_table(pa.table({"id": ids, "units": pa.array(units, pa.list_(pa.uint16()))}), shard)
-    pack_files([shard], PackTokens(kind="units", context=context, vocabulary=VOCABULARY, seed=0), folder)
+    pack_files([shard], PackTokens(context=context, vocabulary=VocabularySettings(units=UNITS), seed=0), folder)
     return folder
 
 
@@ -64,7 +71,7 @@ def rows(folder: Path, **options: Any) -> Rows:
     return Rows(write_rows(folder, **options))
 
 
-def settings(**changes: Any) -> Model:
+def settings(**changes: Any) -> NextTokenModel:
     """Settings of a tiny model from scratch: 12 steps of 4 rows, in fp32."""
     values = {
         "init": "scratch",
@@ -79,4 +86,19 @@ def settings(**changes: Any) -> Model:
         "save_every": 4,
         **changes,
     }
-    return Model.model_validate(values)
+    return NextTokenModel.model_validate(values)
+
+
+def job(model: ModelSettings) -> TrainModel:
+    """Settings of a job that trains a model."""
+    return TrainModel(recipe="tiny", name="model", model=model)
+
+
+def json_of(model: ModelSettings) -> str:
+    """The same as the argument --settings."""
+    return canonical(job(model))
+
+
+def train(model: ModelSettings, inputs: Inputs, state: Path, output: Path, machine: Machine | None = None) -> None:
+    """Train a tiny model in this process."""
+    train_model(job(model), inputs, machine or Machine(threads=1), ranks(), state, output, "code")

@@ -70,7 +70,7 @@ def run(main: Callable[[list[str]], None]) -> None:
 
 
 def progress(items: Iterable[Item], total: int, what: str, every_seconds: float = 10.0) -> Iterator[Item]:
-    """Yield `items`, logging count, rate and time left now and then: lines that read well in a file."""
+    """Yield `items`, logging count, rate and time left at intervals, in lines that read well in a file."""
     started = last = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item

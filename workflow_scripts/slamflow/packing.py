@@ -1,9 +1,9 @@
-"""Documents into rows of one fixed length: the tokens, the bin packing, the Arrow files."""
+"""Documents into rows of one fixed length: the tokens, and the bin packing."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,23 +11,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from slamflow import commands, files
 from slamflow.errors import InputError
-from slamflow.settings.packing import PackTokens
+from slamflow.recipe.datasets import PackTokens
 from slamflow.sharding import stable_hash
+from slamflow.shards.parquet import open_parquet
+from slamflow.shards.rows import PADDING_DOCUMENT, write_rows
+from slamflow.vocabulary import PAD, Ints, Vocabulary
 
-PAD, BOS, EOS = 0, 1, 1
-FIRST_UNIT = 2
-PADDING_DOCUMENT = -1
-ARROW_FILE = "data-00000-of-00001.arrow"
 DOCUMENTS_AT_ONCE = 4096
 POSITIONS_AT_ONCE = 1 << 20
 
-Ints = npt.NDArray[np.int64]
-Tokens = npt.NDArray[np.uint16]
+Tokens = npt.NDArray[Any]
+"""Of a vocabulary's dtype."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +54,9 @@ def fingerprint_name(path: Path) -> str:
 
 def read_units(path: Path) -> Iterator[Block]:
     """Yield the documents of a unit shard. Raises InputError if it is not one."""
-    try:
-        shard = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: cannot be read as Parquet ({error}); make it again with extract_units") from None
-    with shard:
-        if missing := {"id", "units"} - set(shard.schema_arrow.names):
-            raise InputError(f"{path}: no column {sorted(missing)[0]!r}; expected a unit shard")
-        for batch in shard.iter_batches(batch_size=DOCUMENTS_AT_ONCE, columns=["id", "units"]):
+    columns = ["id", "units"]
+    with open_parquet(path, columns, "unit shard") as shard:
+        for batch in shard.iter_batches(batch_size=DOCUMENTS_AT_ONCE, columns=columns):
             ids = batch.column("id").to_pylist()
             units = batch.column("units")
             if units.null_count:
@@ -73,8 +65,8 @@ def read_units(path: Path) -> Iterator[Block]:
             yield Block(path, ids, units.flatten().to_numpy(zero_copy_only=False), lengths)
 
 
-def read_text(path: Path) -> Iterator[Block]:
-    """Yield the documents of a JSONL file as the UTF-8 bytes of `text`. Raises InputError without id or text."""
+def read_text(path: Path, encode: Callable[[list[str]], list[Ints]]) -> Iterator[Block]:
+    """Yield the documents of a JSONL file as ids of the text tokenizer. Raises InputError without id or text."""
     records = files.read_jsonl(path)
     for number, record in enumerate(records, start=1):
         for key in ("id", "text"):
@@ -82,33 +74,37 @@ def read_text(path: Path) -> Iterator[Block]:
                 raise InputError(f"{path}, record {number}: needs a string {key!r}")
     for first in range(0, len(records), DOCUMENTS_AT_ONCE):
         part = records[first : first + DOCUMENTS_AT_ONCE]
-        texts = [record["text"].encode() for record in part]
+        texts = encode([record["text"] for record in part])
         lengths = np.array([len(text) for text in texts], dtype=np.int64)
-        yield Block(path, [record["id"] for record in part], np.frombuffer(b"".join(texts), np.uint8), lengths)
+        yield Block(path, [record["id"] for record in part], np.concatenate(texts), lengths)
 
 
-def to_tokens(block: Block, vocabulary: int) -> tuple[Tokens, Ints]:
+def reader(vocabulary: Vocabulary) -> Callable[[Path], Iterator[Block]]:
+    """What reads the documents of a file: stories where the vocabulary has text, else a unit shard."""
+    if vocabulary.is_mixed:
+        raise InputError("vocabulary: rows hold units or text; give either units or text")
+    if vocabulary.text is None:
+        return read_units
+    encode = vocabulary.text_encoder()
+    return lambda path: read_text(path, encode)
+
+
+def to_tokens(block: Block, vocabulary: Vocabulary) -> tuple[Tokens, Ints]:
     """Tokens of a block, each document between BOS and EOS, and the documents' lengths with these two.
 
-    A value v becomes v + 2. Documents without any value are left out. Raises InputError for a value whose token
-    would be `vocabulary` or more.
+    Documents without any value are left out. Raises InputError for a unit outside the vocabulary.
     """
     values = block.values.astype(np.int64)
-    outside = np.flatnonzero((values < 0) | (values >= vocabulary - FIRST_UNIT))
+    if vocabulary.text is not None:
+        return vocabulary.documents(vocabulary.of_text_ids(values), block.lengths)
+    outside = np.flatnonzero((values < 0) | (values >= vocabulary.units))
     if outside.size:
         document = int(np.searchsorted(np.cumsum(block.lengths), outside[0], side="right"))
         raise InputError(
-            f"{block.file}: {block.ids[document]} has the unit {values[outside[0]]}, but a vocabulary of {vocabulary} "
-            f"ends at {vocabulary - FIRST_UNIT - 1}; were these units made with another codebook?"
+            f"{block.file}: {block.ids[document]} has the unit {values[outside[0]]}, but a vocabulary of "
+            f"{vocabulary.units} units ends at {vocabulary.units - 1}; were these units made with another codebook?"
         )
-    lengths = block.lengths[block.lengths > 0] + 2
-    tokens = np.full(int(lengths.sum()), BOS, dtype=np.uint16)
-    ends = np.cumsum(lengths)
-    inner = np.ones(tokens.size, dtype=bool)
-    inner[ends - lengths] = inner[ends - 1] = False
-    tokens[ends - 1] = EOS
-    tokens[inner] = values + FIRST_UNIT
-    return tokens, lengths
+    return vocabulary.documents(vocabulary.of_units(values), block.lengths)
 
 
 def origin(path: Path, weights: dict[str, float]) -> int:
@@ -213,8 +209,13 @@ def best_fit_decreasing(lengths: Ints, capacity: int) -> Ints:
     return row_of
 
 
+def rows_at_once(context: int) -> int:
+    """How many rows are written together."""
+    return max(1, POSITIONS_AT_ONCE // context)
+
+
 def fill_rows(tokens: Tokens, pieces: Pieces, row_of: Ints, context: int) -> Iterator[tuple[Tokens, Any]]:
-    """Yield `input_ids` (uint16) and `document` (int32), both [some rows, context], in the order of the rows.
+    """Yield `input_ids` (as `tokens`) and `document` (int32), both [some rows, context], in the order of the rows.
 
     Within a row the pieces follow the order of the input.
     """
@@ -222,10 +223,10 @@ def fill_rows(tokens: Tokens, pieces: Pieces, row_of: Ints, context: int) -> Ite
     rows = int(row_of.max()) + 1
     bounds = np.searchsorted(row_of[order], np.arange(rows + 1)).tolist()
     starts, lengths = pieces.starts[order].tolist(), pieces.lengths[order].tolist()
-    at_once = max(1, POSITIONS_AT_ONCE // context)
+    at_once = rows_at_once(context)
     for first in range(0, rows, at_once):
         last = min(rows, first + at_once)
-        input_ids = np.full((last - first, context), PAD, dtype=np.uint16)
+        input_ids = np.full((last - first, context), PAD, dtype=tokens.dtype)
         document = np.full((last - first, context), PADDING_DOCUMENT, dtype=np.int32)
         for row in range(first, last):
             offset = 0
@@ -237,59 +238,15 @@ def fill_rows(tokens: Tokens, pieces: Pieces, row_of: Ints, context: int) -> Ite
         yield input_ids, document
 
 
-def write_rows(batches: Iterator[tuple[Tokens, Any]], rows: int, context: int, output: Path) -> str:
-    """Write rows as a folder for `datasets.load_from_disk`, the same bytes for the same rows.
-
-    Returns the SHA-256 of the Arrow file; its beginning is the dataset's fingerprint, which the library would
-    otherwise draw at random.
-    """
-    # Takes a second, which those who only read rows are spared.
-    import datasets
-
-    features = datasets.Features(
-        input_ids=datasets.List(datasets.Value("uint16"), length=context),
-        document=datasets.List(datasets.Value("int32"), length=context),
-    )
-    schema = features.arrow_schema
-    with (
-        files.atomic_path(output / ARROW_FILE) as path,
-        pa.OSFile(str(path), "wb") as sink,
-        pa.ipc.new_stream(sink, schema) as stream,
-    ):
-        for columns in commands.progress(batches, -(-rows // max(1, POSITIONS_AT_ONCE // context)), "row batches"):
-            arrays = [
-                pa.FixedSizeListArray.from_arrays(pa.array(column.ravel()), type=field.type)
-                for column, field in zip(columns, schema, strict=True)
-            ]
-            stream.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    digest = files.sha256_file(output / ARROW_FILE)
-    files.write_json(
-        output / "dataset_info.json",
-        {"citation": "", "description": "", "features": features.to_dict(), "homepage": "", "license": ""},
-    )
-    files.write_json(
-        output / "state.json",
-        {
-            "_data_files": [{"filename": ARROW_FILE}],
-            "_fingerprint": digest[:16],
-            "_format_columns": None,
-            "_format_kwargs": {},
-            "_format_type": None,
-            "_output_all_columns": False,
-            "_split": None,
-        },
-    )
-    return digest
-
-
 def pack_files(inputs: list[Path], settings: PackTokens, output: Path) -> dict[str, Any]:
-    """Pack the documents of `inputs` (unit shards, or JSONL for kind `text`) into rows under `output`.
+    """Pack the documents of `inputs` (unit shards, or stories as JSONL for a vocabulary of text) into rows.
 
-    Returns the manifest, which is written there too. The tokens wait in an unnamed file beside the output, so that
-    memory holds the documents' positions (about 60 bytes each) and not their tokens. Raises InputError if a file
+    Returns the manifest, which is written to `output` too. The tokens wait in an unnamed file beside the output, so
+    that memory holds the documents' positions (about 60 bytes each) and not their tokens. Raises InputError if a file
     cannot be read, a unit is outside the vocabulary, or there is no document at all.
     """
-    read = read_units if settings.kind == "units" else read_text
+    vocabulary = Vocabulary.of(settings.vocabulary)
+    read = reader(vocabulary)
     context = settings.context
     output.mkdir(parents=True, exist_ok=True)
     all_lengths = []
@@ -299,7 +256,7 @@ def pack_files(inputs: list[Path], settings: PackTokens, output: Path) -> dict[s
         origins: list[Ints] = []
         for path in commands.progress(inputs, len(inputs), "files read"):
             for block in read(path):
-                tokens, lengths = to_tokens(block, settings.vocabulary)
+                tokens, lengths = to_tokens(block, vocabulary)
                 stream.write(tokens.tobytes())
                 all_lengths.append(lengths)
                 empty += len(block.ids) - lengths.size
@@ -320,12 +277,12 @@ def pack_files(inputs: list[Path], settings: PackTokens, output: Path) -> dict[s
         row_of = best_fit_decreasing(pieces.lengths, context)
         rows = int(row_of.max()) + 1
         row_of = np.random.default_rng(settings.seed).permutation(rows)[row_of]
-        everything = np.asarray(np.memmap(stream, dtype=np.uint16, mode="r"))
-        digest = write_rows(fill_rows(everything, pieces, row_of, context), rows, context, output)
+        everything = np.asarray(np.memmap(stream, dtype=vocabulary.dtype, mode="r"))
+        batches = fill_rows(everything, pieces, row_of, context)
+        digest = write_rows(batches, -(-rows // rows_at_once(context)), context, vocabulary.dtype, output)
     manifest = {
-        "kind": settings.kind,
         "context": context,
-        "vocabulary": settings.vocabulary,
+        "vocabulary": vocabulary.record(),
         "rows": rows,
         "tokens": int(lengths.sum()),
         "documents": int(lengths.size),

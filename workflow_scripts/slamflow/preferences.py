@@ -7,45 +7,18 @@ themselves are left out.
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from slamflow import files
+from slamflow.benchmarks.pairs import Record, Spoken
+from slamflow.benchmarks.story_pairs import other_endings, wrong_details
 from slamflow.errors import InputError
-from slamflow.evaluation.items import Item
-from slamflow.evaluation.story_pairs import Spoken, Story, other_endings, wrong_details
 from slamflow.generation.auto_bleu import auto_bleu
-from slamflow.settings.preferences import BuildPreferences
-
-Units = npt.NDArray[np.uint16]
-
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("prompt", pa.list_(pa.uint16())),
-        ("chosen", pa.list_(pa.uint16())),
-        ("rejected", pa.list_(pa.uint16())),
-    ]
-)
-
-
-class PreferencePair(NamedTuple):
-    """Deduplicated units of a prompt and of two endings, each of which starts with another unit than the prompt's
-    last."""
-
-    id: str
-    prompt: Units
-    chosen: Units
-    rejected: Units
+from slamflow.recipe.preferences import BuildPreferences
+from slamflow.shards.items import Item, Units
+from slamflow.shards.pairs import PreferencePair
 
 
 def build(
-    settings: BuildPreferences, stories: list[Story], spoken: dict[str, Spoken]
+    settings: BuildPreferences, stories: list[Record], spoken: dict[str, Spoken]
 ) -> tuple[list[PreferencePair], dict[str, int]]:
     """The pairs of some stories, sorted by id, and why other stories were left out.
 
@@ -58,26 +31,21 @@ def build(
             left_out["repeats_itself"] += 1
         else:
             usable.append(story)
+    ways = {
+        "detail": lambda: wrong_details(usable, spoken),
+        "other_story": lambda: other_endings(usable, spoken, settings.seed),
+    }
     pairs = []
-    for kind in settings.wrong:
-        items, reasons = (
-            wrong_details(usable, spoken) if kind == "detail" else other_endings(usable, spoken, settings.seed)
-        )
+    for negative in settings.negatives:
+        items, reasons = ways[negative]()
         left_out.update(reasons)
-        pairs += [_split(item, kind, spoken[f"{item.id}.prompt"].units) for item in items]
+        pairs += [_split(item, negative, spoken[f"{item.id}.prompt"].units) for item in items]
     if not pairs:
         reasons_given = ", ".join(f"{reason}: {count}" for reason, count in left_out.items()) or "no stories"
         raise InputError(f"no preference pair from {len(stories)} stories ({reasons_given})")
     return sorted(pairs, key=lambda pair: pair.id), {name: count for name, count in sorted(left_out.items()) if count}
 
 
-def _split(item: Item, kind: str, prompt: Units) -> PreferencePair:
+def _split(item: Item, negative: str, prompt: Units) -> PreferencePair:
     """The endings of a pair of whole sequences: what comes after the prompt."""
-    return PreferencePair(f"{item.id}.{kind}", prompt, item.good[len(prompt) :], item.bad[len(prompt) :])
-
-
-def write_pairs(path: Path, pairs: list[PreferencePair]) -> None:
-    """Write pairs as Parquet."""
-    table = pa.Table.from_pylist([pair._asdict() for pair in pairs], schema=SCHEMA)
-    with files.atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    return PreferencePair(f"{item.id}.{negative}", prompt, item.good[len(prompt) :], item.bad[len(prompt) :])

@@ -1,4 +1,4 @@
-"""A causal language model in GGUF format into a transformers folder, dequantised."""
+"""A causal language model in GGUF format into a transformers folder, dequantized."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def convert(source: Path, output: Path) -> None:
     """
     files = sorted(source.glob("*.gguf"))
     if len(files) != 1:
-        raise InputError(f"{source}: one .gguf file is wanted, found {len(files)}")
+        raise InputError(f"{source}: expected one .gguf file, found {len(files)}")
     path = files[0]
     transformers_logging.disable_progress_bar()
     try:
@@ -35,7 +35,7 @@ def convert(source: Path, output: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=path.name, local_files_only=True)
     except (ValueError, LookupError, struct.error, NotImplementedError) as error:
         raise InputError(f"{path}: not a causal language model that transformers reads ({error})") from None
-    # The weights are no longer quantised, and save_pretrained refuses the record of it.
+    # The weights are no longer quantized, and save_pretrained refuses the record of it.
     del model.config.quantization_config
     del model.hf_quantizer
 

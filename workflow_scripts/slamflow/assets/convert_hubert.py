@@ -73,7 +73,7 @@ def convert(source: Path, output: Path) -> None:
     """
     files = sorted(source.glob("*.pt"))
     if len(files) != 1:
-        raise InputError(f"{source}: one .pt file is wanted, found {len(files)}")
+        raise InputError(f"{source}: expected one .pt file, found {len(files)}")
     path = files[0]
     checkpoint = read_checkpoint(path)
     settings = hubert_settings(checkpoint, path)
@@ -109,7 +109,7 @@ def hubert_settings(checkpoint: Any, path: Path) -> dict[str, Any]:
     """
     told = list(settings_of(checkpoint, path))
     if not told:
-        raise InputError(f"{path}: tells no settings of a model, under cfg or args: not a checkpoint of fairseq")
+        raise InputError(f"{path}: has no model settings under cfg or args: not a checkpoint of fairseq")
     settings: dict[str, Any] = dict(DEFAULTS)
     for part in reversed(told):
         settings |= part
@@ -164,7 +164,7 @@ def renamed(stored: dict[str, Stored], path: Path) -> Iterator[tuple[str, Stored
                 yield match.expand(replacement), tensor
                 break
         else:
-            raise InputError(f"{path}: has a tensor {name}, which HubertModel has not")
+            raise InputError(f"{path}: has a tensor {name}, which HubertModel lacks")
 
 
 def convolution_stack(text: Any, path: Path) -> list[tuple[int, int, int]]:

@@ -61,7 +61,7 @@ def whisper_state(model: Model, path: Path) -> dict[str, torch.Tensor]:
             raise InputError(f"{path}: has no {name}: not a plain Whisper model")
         tensor = variables.pop(name)
         if tensor.dtype not in FLOATS:
-            raise InputError(f"{path}: {name} is quantised ({tensor.dtype}); take a float16 or float32 conversion")
+            raise InputError(f"{path}: {name} is quantized ({tensor.dtype}); take a float16 or float32 conversion")
         return tensor.to(torch.float32, copy=True)  # aliases share memory, which safetensors refuses
 
     def layer_norm(old: str, new: str) -> None:
@@ -74,7 +74,7 @@ def whisper_state(model: Model, path: Path) -> dict[str, torch.Tensor]:
             if not name.endswith("k_proj"):
                 state[f"{name}.bias"] = bias.clone()
             elif bias.any():
-                raise InputError(f"{path}: {old}/bias has a bias for the keys, which Whisper has not")
+                raise InputError(f"{path}: {old}/bias has a bias for the keys, which Whisper lacks")
 
     for side in ("encoder", "decoder"):
         top = f"model.{side}"

@@ -9,11 +9,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from slamflow.assets import http, hub, npm, wheel
+from slamflow.assets.asset import AssetFile
 from slamflow.assets.beginning import keep_whole_members
 from slamflow.assets.transfer import SourceError, full_disk_is_named, locked, require_space, scrub
 from slamflow.errors import InputError
 from slamflow.files import atomic_path, sha256_file, sha256_json, write_text
-from slamflow.settings.assets import AssetFile
 
 log = logging.getLogger("slamflow")
 

@@ -1,4 +1,4 @@
-"""Downloads from web servers that go on where a broken connection left them."""
+"""Downloads from web servers that resume after a broken connection."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class BrokenError(Exception):
 def download(url: str, part: Path, name: str, expected: int | None, first: int | None = None) -> None:
     """Download `url` into `part`, appending to what is already there, until the file is whole.
 
-    expected: the size in bytes, if known. first: only so many bytes of a file that has more. Raises SourceError if the
+    expected: the size in bytes, if known. first: take this many bytes of a larger file. Raises SourceError if the
     server cannot be reached, refuses, or offers a file of another size. What has arrived stays in `part` for the next
     time.
     """

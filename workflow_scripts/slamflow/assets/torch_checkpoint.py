@@ -2,7 +2,7 @@
 
 torch's own weights-only loader knows tensors and plain containers. Checkpoints of fairseq also hold settings as
 argparse.Namespace, omegaconf's nodes, fairseq's own objects and numpy's numbers: here all of these become inert data.
-A tensor stays in the file until it is asked for, so that an optimiser's state costs nothing.
+A tensor stays in the file until it is asked for, so that an optimizer's state costs nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import IO, Any, ClassVar, cast
 
 import torch
 
+from slamflow.assets.restricted_pickle import Array, Inert, NamedClass, Reader, allowed_names
 from slamflow.errors import InputError
-from slamflow.units.restricted_pickle import Array, Inert, NamedClass, Reader, allowed_names
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001

@@ -78,7 +78,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 class ByteProgress:
-    """Logs bytes, rate and time left now and then."""
+    """Logs bytes, rate and time left at intervals."""
 
     def __init__(self, what: str, total: int | None, done: int = 0, every_seconds: float = 10.0) -> None:
         self.what, self.total, self.done, self.every_seconds = what, total, done, every_seconds

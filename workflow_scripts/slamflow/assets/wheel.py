@@ -22,7 +22,7 @@ SOURCE = re.compile(r"pypi://(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+-]+
 def take_member(source: str, output: Path, downloads: Path, largest: int | None = None) -> None:
     """Write the member of the wheel that `pypi://name==version/member` names to `output`.
 
-    largest: stop if the member is bigger than so many bytes. Raises SourceError if there is no such wheel or member.
+    largest: stop if the member is bigger than this many bytes. Raises SourceError if there is no such wheel or member.
     """
     match = SOURCE.fullmatch(source)
     if match is None:
@@ -91,7 +91,7 @@ def pip_download(requirement: str, folder: Path) -> None:
         raise InputError(disk_is_full(folder))
     if "No module named pip" in done.stderr:
         raise SourceError(f"{sys.executable} has no pip; install pip in this environment")
-    # A retry that was of no use is the cause of what pip complains about afterwards.
+    # A failed retry is the cause of what pip complains about afterwards.
     if "Retrying" in done.stderr:
         raise SourceError("pip cannot reach the package index; see pip's index-url and proxy settings")
     errors = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]

@@ -19,14 +19,16 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from slamflow.audio import AudioError
 from slamflow.corpora.listing import TRANSCRIPTS, in_share, is_audio, is_below, speaker_of
 from slamflow.corpora.recordings import Recording, Stretches, plain_text, transcripts, voice_activity
 from slamflow.errors import InputError
-from slamflow.settings.audio import AudioArchive
 from slamflow.sharding import parse_shard, shard_of
+
+if TYPE_CHECKING:
+    from slamflow.corpora.archive import AudioArchive
 
 IN_MEMORY = 64 << 20
 """Bytes of one recording above which it is kept in a temporary file while it is read."""
@@ -100,7 +102,7 @@ def wanted(corpus: AudioArchive, split: str, path: Path, name: str) -> bool:
     """Whether a member is a recording of this split."""
     chosen = corpus.splits[split]
     suffix = posixpath.splitext(name)[1].lower()
-    return is_audio(suffix) and is_below(name, chosen.folders) and in_share(f"{path.name}/{name}", *chosen.per_cent)
+    return is_audio(suffix) and is_below(name, chosen.folders) and in_share(f"{path.name}/{name}", *chosen.percent)
 
 
 class Texts:

@@ -8,48 +8,33 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import soundfile
 
 from slamflow import commands, files
 from slamflow.audio import AudioError
-from slamflow.corpora.archives import archive_recordings
-from slamflow.corpora.folders import folder_recordings
-from slamflow.corpora.hub import hub_recordings
+from slamflow.corpora import CORPORA
 from slamflow.corpora.recordings import Recording
 from slamflow.corpora.segments import pieces, spoken_pieces
-from slamflow.errors import InputError
-from slamflow.settings.audio import AudioArchive, CollectAudio, HubAudio
-from slamflow.speech.shards import SCHEMA
+from slamflow.shards.speech import write_speech
+
+if TYPE_CHECKING:
+    from slamflow.corpora.job_settings import CollectAudio
 
 log = logging.getLogger("slamflow")
 
-ROW_GROUP_ROWS = 256
 ROW_GROUP_BYTES = 32 << 20
-"""A row group is written when it has either; so much is in memory, and so much a reader takes at once."""
+"""Recordings may be long: with this much audio a row group is complete."""
 LOG_EVERY_S = 10.0
 
 
 def recordings_of(settings: CollectAudio, sources: list[Path], downloads: Path) -> Iterable[Recording]:
     """The recordings of one shard. sources: the corpus folder, or the archives of the split; none for the hub."""
-    found = all_recordings_of(settings, sources, downloads)
-    limit = settings.recordings.splits[settings.split].recordings
-    return found if limit is None else itertools.islice(found, limit)
-
-
-def all_recordings_of(settings: CollectAudio, sources: list[Path], downloads: Path) -> Iterable[Recording]:
-    """The recordings of one shard, however many the split takes of them."""
     corpus = settings.recordings
-    if isinstance(corpus, HubAudio):
-        return hub_recordings(corpus, settings.split, settings.shard, downloads)
-    if isinstance(corpus, AudioArchive):
-        return archive_recordings(corpus, sources, settings.split, settings.shard)
-    if len(sources) != 1:
-        raise InputError(f"--source: a corpus of kind {corpus.kind} is one folder, {len(sources)} were given")
-    return folder_recordings(corpus, sources[0], settings.split, settings.shard)
+    found: Iterable[Recording] = CORPORA.module(corpus.kind).recordings(corpus, settings, sources, downloads)
+    limit = corpus.splits[settings.split].recordings
+    return found if limit is None else itertools.islice(found, limit)
 
 
 def speech_rows(
@@ -84,7 +69,7 @@ def speech_rows(
 
 
 def logged(recordings: Iterable[Recording]) -> Iterator[Recording]:
-    """`recordings`, with a line on how many were taken now and then, and the time left where their number is known."""
+    """`recordings`, logging at intervals how many were taken, and the time left where their number is known."""
     if isinstance(recordings, Sized):
         yield from commands.progress(recordings, len(recordings), "recordings")
         return
@@ -119,19 +104,17 @@ def write_shard(recordings: Iterable[Recording], max_seconds: float, output: Pat
     counts = {"recordings": 0, "utterances": 0}
     seconds = 0.0
     source = None
-    with files.atomic_path(output) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="none") as writer:
-        waiting: list[dict[str, Any]] = []
+
+    def counted() -> Iterator[dict[str, Any]]:
+        nonlocal seconds, source
         for row in speech_rows(recordings, max_seconds, set_aside):
             counts["recordings"] += row["source"] != source
             source = row["source"]
             counts["utterances"] += 1
             seconds += row["seconds"]
-            waiting.append(row)
-            if len(waiting) == ROW_GROUP_ROWS or sum(len(row["audio"]) for row in waiting) >= ROW_GROUP_BYTES:
-                writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
-                waiting = []
-        if waiting:
-            writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
+            yield row
+
+    write_speech(output, counted(), ROW_GROUP_BYTES)
     files.write_jsonl(quarantine, set_aside)
     if set_aside:
         first = set_aside[0]

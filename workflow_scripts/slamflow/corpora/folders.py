@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from slamflow.audio import AudioError
-from slamflow.corpora.listing import TRANSCRIPTS, Listed, shard_items, speaker_of
+from slamflow.corpora.listing import TRANSCRIPTS, Listed, speaker_of
 from slamflow.corpora.recordings import Recording, Stretches, plain_text, transcripts, voice_activity
-from slamflow.settings.audio import AudioFolder, LibriSpeech
 
 
-def folder_recordings(corpus: LibriSpeech | AudioFolder, root: Path, split: str, shard: str) -> list[Recording]:
-    """The recordings of one shard, sorted by id. Raises InputError if there is no such folder or no audio."""
-    text_of = listed_text if isinstance(corpus, LibriSpeech) else text_beside
-    activity = isinstance(corpus, AudioFolder) and corpus.voice_activity
-    folders_up = 2 if isinstance(corpus, LibriSpeech) else corpus.speaker_folder
+def folder_recordings(
+    items: Iterable[Listed],
+    speaker_folder: int,
+    text_of: Callable[[Path], str | None],
+    speech_of: Callable[[Path], Stretches] | None = None,
+) -> list[Recording]:
+    """The files of a shard as recordings, in their order.
+
+    speaker_folder: which folder above a file is named after its speaker; text_of: the text of a file, and speech_of:
+    where in it somebody speaks, None to take all of it.
+    """
     return [
         Recording(
             id=item.id,
             source=item.id,
-            speaker=speaker_of(item.id, folders_up),
+            speaker=speaker_of(item.id, speaker_folder),
             text=functools.partial(text_of, Path(item.path)),
             open=functools.partial(open_file, item),
-            speech=functools.partial(speech_beside, Path(item.path)) if activity else None,
+            speech=functools.partial(speech_of, Path(item.path)) if speech_of else None,
         )
-        for item in shard_items(corpus, root, split, shard)
+        for item in items
     ]
 
 

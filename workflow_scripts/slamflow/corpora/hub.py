@@ -1,164 +1,73 @@
-"""Recordings in the Parquet files of a dataset of the Hugging Face hub, at a fixed commit.
-
-The audio is taken as the bytes that are there; nothing of the dataset's own code is run. Files are fetched one at a
-time and deleted again.
-"""
+"""Recordings of a dataset of the Hugging Face hub."""
 
 from __future__ import annotations
 
-import fnmatch
-import io
-import logging
-import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Literal
 
-import huggingface_hub
-import pyarrow as pa
-import pyarrow.parquet as pq
+from slamflow.corpora.recorded import Name, Patterns, RecordedSettings, RecordedSplitSettings, Repository, Revision
+from slamflow.recipe.base import Settings
 
-from slamflow import files
-from slamflow.assets.hub import download, explain
-from slamflow.assets.transfer import SourceError
-from slamflow.audio import AudioError
-from slamflow.corpora.listing import SHOWN, in_share
-from slamflow.corpora.recordings import Recording
-from slamflow.errors import InputError
-from slamflow.settings.audio import HubAudio, HubColumns
-from slamflow.settings.spoken_pairs import SpokenPairCorpus
-from slamflow.sharding import parse_shard
-
-log = logging.getLogger("slamflow")
-
-ROWS_AT_ONCE = 16
+if TYPE_CHECKING:
+    from slamflow.corpora.job_settings import CollectAudio
+    from slamflow.corpora.recordings import Recording
 
 
-def hub_recordings(corpus: HubAudio, split: str, shard: str, downloads: Path) -> Iterator[Recording]:
-    """Yield the recordings of one shard: those of every n-th file of the split, in their order.
+class HubSplit(RecordedSplitSettings):
+    """One split of a dataset of the hub."""
 
-    The list of files is as fixed as the commit, so they are dealt out in turn. HF_ENDPOINT names another hub, HF_TOKEN
-    gives access to a private dataset. Raises InputError if the hub, a file or a column is not there.
-    """
-    chosen = corpus.splits[split]
-    for path, name in shard_files(corpus.repo, corpus.revision, chosen.files, shard, downloads):
-        yield from table_recordings(path, name, corpus.columns, chosen.per_cent)
+    files: Patterns
+    """The Parquet files of the dataset's repository, as patterns such as `clean/train.100-*.parquet`."""
 
-
-def shard_files(
-    repo: str, revision: str, patterns: list[str], shard: str, downloads: Path
-) -> Iterator[tuple[Path, str]]:
-    """Yield every n-th of a dataset's files that match, and its name there: downloaded, and deleted afterwards."""
-    index, count = parse_shard(shard)
-    for name in matching_files(repo, revision, patterns)[index::count]:
-        source = f"hf://datasets/{repo}@{revision}/{name}"
-        log.info("%s", source)
-        try:
-            with download(source, name, downloads) as path:
-                yield path, name
-        except SourceError as error:
-            raise InputError(f"{source}: {error}") from None
+    def places(self) -> list[str]:
+        return self.files
 
 
-Corpus = TypeVar("Corpus", HubAudio, SpokenPairCorpus)
+class HubColumns(Settings):
+    """Names of the columns of a dataset of the hub."""
+
+    audio: str = "audio"
+    """The audio file: bytes, or the hub's usual pair of bytes and path."""
+    text: str | None = None
+    """What is said; null if the dataset does not tell."""
+    speaker: str | None = None
+    """Who speaks; null if the dataset does not tell."""
+    id: str | None = None
+    """A name for each recording; null numbers the rows of each file."""
 
 
-def pin(corpus: Corpus, commit: Path | None) -> Corpus:
-    """The corpus at the commit that the file says, if it has none of its own. Raises InputError without the file."""
-    if corpus.revision != "unpinned":
-        return corpus
-    if commit is None:
-        raise InputError(f"{corpus.repo} has no fixed commit; give --commit FILE, as pin_revision writes it")
-    known = files.read_json(commit)
-    if known.get("repo") != corpus.repo or not re.fullmatch("[0-9a-f]{40}", str(known.get("commit"))):
-        raise InputError(f"{commit}: does not say the commit of {corpus.repo}; delete it and run again")
-    return corpus.model_copy(update={"revision": known["commit"]})
+class HubAudio(RecordedSettings):
+    """An audio dataset of the Hugging Face hub, in Parquet files with the audio inside."""
+
+    kind: Literal["hub"]
+    """Recordings of the hub."""
+    repo: Repository
+    """The dataset, as owner/name."""
+    revision: Revision
+    """The 40-digit commit: a branch could move. Or `unpinned`: the newest one at the first use, which is then kept
+    in resources/revisions/ for all later uses."""
+    columns: HubColumns = HubColumns()
+    """Where in the tables to look."""
+    splits: dict[Name, HubSplit]
+    """The splits. Whole files go to shards, so there is no point in more shards than files."""
+
+    @property
+    def unpinned(self) -> str | None:
+        return self.repo if self.revision == "unpinned" else None
+
+    @property
+    def is_downloaded(self) -> bool:
+        return True
+
+    def is_streamed(self, split: str) -> bool:  # noqa: ARG002
+        return True
 
 
-def newest_commit(repo: str) -> str:
-    """The commit at the head of a dataset's main branch. Raises InputError if the hub does not tell."""
-    token = os.environ.get("HF_TOKEN")
-    api = huggingface_hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token or False)
-    try:
-        commit = api.dataset_info(repo).sha
-    except Exception as error:
-        reason = explain(error, repo, "", "main", token is not None)
-        if reason is None:
-            raise
-        raise InputError(f"{repo}: {reason}") from None
-    if commit is None:
-        raise InputError(f"{repo}: the hub does not tell its commit")
-    return commit
+def recordings(corpus: HubAudio, job: CollectAudio, sources: list[Path], downloads: Path) -> Iterable[Recording]:  # noqa: ARG001
+    """The recordings of one shard: those of every n-th file of the split, in their order."""
+    from slamflow.corpora.hub_tables import shard_files, table_recordings
 
-
-def matching_files(repo: str, revision: str, patterns: list[str]) -> list[str]:
-    """The files of the dataset that a split names, sorted. Raises InputError if a pattern matches none."""
-    token = os.environ.get("HF_TOKEN")
-    api = huggingface_hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token or False)
-    try:
-        present = api.list_repo_files(repo, repo_type="dataset", revision=revision)
-    except Exception as error:
-        reason = explain(error, repo, "", revision, token is not None)
-        if reason is None:
-            raise
-        raise InputError(f"{repo}: {reason}") from None
-    found: set[str] = set()
-    for pattern in patterns:
-        matches = fnmatch.filter(present, pattern)
-        if not matches:
-            tables = [name for name in sorted(present) if name.endswith(".parquet")]
-            raise InputError(
-                f"{repo} has no file {pattern} at commit {revision[:12]}; "
-                f"its Parquet files are {', '.join(tables[:SHOWN]) or 'none'}"
-            )
-        found.update(matches)
-    return sorted(found)
-
-
-def table_recordings(path: Path, name: str, columns: HubColumns, per_cent: list[int]) -> Iterator[Recording]:
-    """Yield the recordings of one Parquet file, a few in memory at a time."""
-    names = [columns.audio, columns.text, columns.speaker, columns.id]
-    for place, row in table_rows(path, name, [column for column in names if column is not None]):
-        item_id = place if columns.id is None or row[columns.id] is None else str(row[columns.id])
-        if in_share(item_id, *per_cent):
-            yield recording(row, columns, item_id, place)
-
-
-def table_rows(path: Path, name: str, names: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the rows of one Parquet file as `name#number` and their columns. Raises InputError without a column."""
-    try:
-        table = pq.ParquetFile(path, pre_buffer=False)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{name}: not a Parquet file that can be read ({error})") from None
-    with table:
-        missing = [column for column in names if column not in table.schema_arrow.names]
-        if missing:
-            there = ", ".join(table.schema_arrow.names)
-            raise InputError(f"{name} has no column {', '.join(missing)}; it has {there}; see columns in the settings")
-        number = 0
-        for batch in table.iter_batches(batch_size=ROWS_AT_ONCE, columns=sorted(set(names))):
-            for row in batch.to_pylist():
-                yield f"{name}#{number:06d}", row
-                number += 1
-
-
-def recording(row: Mapping[str, Any], columns: HubColumns, item_id: str, place: str) -> Recording:
-    """One row as a recording."""
-    speaker = None if columns.speaker is None else row[columns.speaker]
-    text = None if columns.text is None else row[columns.text]
-    return Recording(
-        id=item_id,
-        source=place,
-        speaker="unknown" if speaker is None else str(speaker),
-        text=lambda: " ".join(str(text).split()) or None if text is not None else None,
-        open=lambda: audio_of(row[columns.audio]),
-    )
-
-
-def audio_of(value: Any) -> BinaryIO:
-    """The audio file in a cell: bytes, or the hub's {bytes, path}. Raises AudioError if it is not in the table."""
-    data = value.get("bytes") if isinstance(value, dict) else value
-    if not isinstance(data, bytes):
-        raise AudioError("no audio in the table, at most the name of a file")
-    return io.BytesIO(data)
+    chosen = corpus.splits[job.split]
+    for path, name in shard_files(corpus.repo, corpus.revision, chosen.files, job.shard, downloads):
+        yield from table_recordings(path, name, corpus.columns, chosen.percent)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from slamflow.errors import InputError
-from slamflow.settings.audio import AudioArchive, AudioFolder, HubAudio, LibriSpeech, RecordedCorpus
 from slamflow.sharding import parse_shard, shard_of, stable_hash
 
 AUDIO_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".sph"))
@@ -38,50 +37,53 @@ class Listed:
     """Bytes of the files that may hold its text."""
 
 
-def items_digest(corpus: RecordedCorpus, split: str, shard: str) -> str:
+def items_digest(path: str, layout: str, folders: Sequence[str], percent: Sequence[int], shard: str) -> str:
     """Hex digest of what a shard is made from: the names and sizes of its files, and the sizes of their texts.
 
-    Archives are inputs of the job and a hub dataset is pinned by its commit, so theirs is empty. A folder is read
-    once per process. Raises InputError for a folder that is missing or holds no audio.
+    path, layout and folders: as `scan` takes them; percent: the share of the split, as `in_share` takes it. A folder is
+    read once per process. Raises InputError for a folder that is missing or holds no audio.
     """
-    if isinstance(corpus, AudioArchive | HubAudio):
-        return ""
     index, count = parse_shard(shard)
-    chosen = corpus.splits[split]
-    low, high = chosen.per_cent
-    return _shard_digests(corpus.path, corpus.kind, tuple(chosen.folders), low, high, count)[index]
+    low, high = percent
+    return _shard_digests(path, layout, tuple(folders), low, high, count)[index]
 
 
 @functools.lru_cache(maxsize=64)
-def _shard_digests(path: str, kind: str, folders: tuple[str, ...], low: int, high: int, count: int) -> list[str]:
+def _shard_digests(path: str, layout: str, folders: tuple[str, ...], low: int, high: int, count: int) -> list[str]:
     digests = [hashlib.sha256() for _ in range(count)]
-    for item in scan(path, kind, folders):
+    for item in scan(path, layout, folders):
         if in_share(item.id, low, high):
             digests[shard_of(item.id, count)].update(f"{item.id}\0{item.size}\0{item.text_size}\n".encode())
     return [digest.hexdigest() for digest in digests]
 
 
-def shard_items(corpus: LibriSpeech | AudioFolder, root: Path, split: str, shard: str) -> list[Listed]:
-    """The recordings of one shard, sorted by id. Raises InputError as `items_digest` does."""
+def shard_items(root: Path, layout: str, folders: Sequence[str], percent: Sequence[int], shard: str) -> list[Listed]:
+    """The recordings of one shard, sorted by id. Parameters and errors are those of `items_digest`."""
     index, count = parse_shard(shard)
-    chosen = corpus.splits[split]
     return [
         item
-        for item in scan(str(root), corpus.kind, tuple(chosen.folders))
-        if in_share(item.id, *chosen.per_cent) and shard_of(item.id, count) == index
+        for item in scan(str(root), layout, tuple(folders))
+        if in_share(item.id, *percent) and shard_of(item.id, count) == index
     ]
 
 
+def one_folder(kind: str, sources: Sequence[Path]) -> Path:
+    """The folder of a corpus that is one. Raises InputError unless there is exactly one source."""
+    if len(sources) != 1:
+        raise InputError(f"--source: a corpus of kind {kind} is one folder, {len(sources)} were given")
+    return sources[0]
+
+
 def in_share(item_id: str, low: int, high: int) -> bool:
-    """Whether the hash of an id, in per cent, is in [low, high). It is not the hash that says the shard."""
+    """Whether the hash of an id, in percent, is in [low, high). It is not the hash that says the shard."""
     return (low, high) == (0, 100) or low <= stable_hash(f"share of {item_id}") % 100 < high
 
 
 @functools.lru_cache(maxsize=8)
-def scan(path: str, kind: str, folders: tuple[str, ...]) -> tuple[Listed, ...]:
+def scan(path: str, layout: str, folders: tuple[str, ...]) -> tuple[Listed, ...]:
     """All audio files below `path`, in these folders only if there are any, sorted by id; hidden ones are passed over.
 
-    kind: `librispeech` (texts in *.trans.txt) or `folder` (texts in .txt files beside). The result is kept for the
+    layout: `librispeech` (texts in *.trans.txt) or `folder` (texts in .txt files beside). The result is kept for the
     life of the process. Raises InputError if a folder is missing or there is no audio at all.
     """
     root = Path(path)
@@ -94,7 +96,7 @@ def scan(path: str, kind: str, folders: tuple[str, ...]) -> tuple[Listed, ...]:
             present = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
             raise InputError(f"{start}: no such folder; {root} has {', '.join(present[:SHOWN]) or 'no folders'}")
         below = start.relative_to(root).as_posix()
-        _scan_folder(str(start), "" if below == "." else f"{below}/", kind, found, set())
+        _scan_folder(str(start), "" if below == "." else f"{below}/", layout, found, set())
     if not found:
         named = f" in {', '.join(folders)}" if folders else ""
         raise InputError(f"{root}: no audio{named}; files end in {', '.join(sorted(AUDIO_SUFFIXES))}")
@@ -121,7 +123,7 @@ def has_audio(folder: Path) -> bool:
     )
 
 
-def _scan_folder(path: str, prefix: str, kind: str, found: dict[str, Listed], around: set[tuple[int, int]]) -> None:
+def _scan_folder(path: str, prefix: str, layout: str, found: dict[str, Listed], around: set[tuple[int, int]]) -> None:
     """Add the audio of one folder and those below it. `around` are those that hold it: links may go in circles."""
     status = Path(path).stat()
     here = (status.st_dev, status.st_ino)
@@ -150,11 +152,11 @@ def _scan_folder(path: str, prefix: str, kind: str, found: dict[str, Listed], ar
     # In LibriSpeech's layout one file holds the texts of a whole folder.
     common = sum(size for stem, size in text_sizes.items() if f"{stem}.txt".endswith(TRANSCRIPTS))
     for name, stem, size in audio:
-        text_size = common if kind == "librispeech" else text_sizes.get(stem, 0)
+        text_size = common if layout == "librispeech" else text_sizes.get(stem, 0)
         item_id = printable(prefix + name)
         found[item_id] = Listed(item_id, f"{path}/{name}", size, text_size)
     for name, folder in below:
-        _scan_folder(folder, f"{prefix}{name}/", kind, found, around | {here})
+        _scan_folder(folder, f"{prefix}{name}/", layout, found, around | {here})
 
 
 def is_audio(suffix: str) -> bool:
@@ -168,7 +170,7 @@ def printable(name: str) -> str:
 
 
 def speaker_of(item_id: str, folders_up: int) -> str:
-    """The name of the folder so many levels above a file, which is its speaker's; `unknown` if there is none."""
+    """The name of the folder `folders_up` levels above a file, which is its speaker's; `unknown` if there is none."""
     parts = item_id.split("/")
     return parts[-1 - folders_up] if len(parts) > folders_up else "unknown"
 

@@ -32,7 +32,8 @@ Stretches = list[tuple[float, float]]
 
 
 def voice_activity(data: bytes, name: str) -> Stretches:
-    """The stretches of speech that Libri-Light's `name.json` lists. Raises AudioError if it lists none rightly."""
+    """The stretches of speech that Libri-Light's `name.json` lists. Raises AudioError if the list is missing or
+    wrong."""
     try:
         listed = json.loads(data)["voice_activity"]
         found = [(float(start), float(end)) for start, end in listed]

@@ -70,7 +70,7 @@ def pieces(file: BinaryIO, max_seconds: float) -> Iterator[Piece]:
 def spoken_pieces(file: BinaryIO, speech: Stretches, max_seconds: float) -> Iterator[Piece]:
     """Yield the stretches of speech of a recording as pieces of at most `max_seconds`.
 
-    Neighbouring stretches are joined, without what lies between them, as long as they fit; one that is longer alone is
+    Neighboring stretches are joined, without what lies between them, as long as they fit; one that is longer alone is
     cut at its pauses. So are Libri-Light's own pieces made (Kahn et al. 2020), only that those keep long stretches
     whole. Pieces are as in `pieces`; one that comes out shorter than half a second is left out.
 
@@ -97,7 +97,7 @@ def spoken_pieces(file: BinaryIO, speech: Stretches, max_seconds: float) -> Iter
 
 
 def join_stretches(speech: Stretches, max_seconds: float) -> Iterator[Stretches]:
-    """Yield runs of neighbouring stretches with at most `max_seconds` of speech in all; a longer one is alone."""
+    """Yield runs of neighboring stretches with at most `max_seconds` of speech in all; a longer one is alone."""
     run: Stretches = []
     seconds = 0.0
     for start, end in speech:

@@ -1,190 +1,153 @@
-"""Benchmarks that were published as speech: which recordings belong together, from a folder or from the hub."""
+"""Benchmarks that were published as speech: pairs of recordings, one right and one wrong."""
 
 from __future__ import annotations
 
-import csv
-import functools
-import itertools
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from slamflow import files
-from slamflow.corpora.collect import write_shard
-from slamflow.corpora.folders import open_file
-from slamflow.corpora.hub import audio_of, pin, shard_files, table_rows
-from slamflow.corpora.listing import Listed, in_share, scan
-from slamflow.corpora.recordings import Recording
-from slamflow.errors import InputError
-from slamflow.settings.spoken_pairs import CollectPairs, SpokenPairCorpus
-from slamflow.sharding import parse_shard, shard_of
+from pydantic import Field, model_validator
 
-GOLD = "gold.csv"
-GOLD_COLUMNS = ("filename", "id", "voice", "correct")
-SIDES = ("good", "bad")
-RIGHT, WRONG = "_correct", "_incorrect"
-NEVER_CUT = 3600.0
+from slamflow.corpora import CORPORA, CorpusSettings, SplitSettings
+from slamflow.corpora.recorded import PercentRange, Repository, Revision, check_range
+from slamflow.recipe.base import Settings
+
+if TYPE_CHECKING:
+    from slamflow.corpora.job_settings import CollectPairs
+    from slamflow.corpora.pair_files import SpokenPair
+    from slamflow.jobs.sources import Sources
 
 
-@dataclass(frozen=True)
-class SpokenPair:
-    """A right and a wrong recording."""
+class PairColumns(Settings):
+    """Names of the columns of a dataset of the hub in which each row is a pair."""
 
-    cluster: str
-    """What the voices of a pair share."""
-    voice: str | None
-    phenomenon: str | None
-    texts: tuple[str, str]
-    """What is said, right and wrong; empty if not known."""
-    sources: tuple[str, str]
-    open: tuple[Callable[[], BinaryIO], Callable[[], BinaryIO]]
+    good: str = "positive"
+    """The right recording: bytes, or the hub's usual pair of bytes and path."""
+    bad: str = "negative"
+    """The wrong one."""
+    id: list[str] = ["id"]
+    """What names a pair, the same for all voices that say it: one column or several; none numbers the rows."""
+    voice: str | None = "voice"
+    """Who speaks; null if the dataset does not tell."""
+    phenomenon: str | None = None
+    """What kind of pair it is, such as the phenomenon of grammar; null if the dataset does not tell."""
+    texts: Annotated[list[str], Field(max_length=2)] = []
+    """What the right and the wrong one say: two columns, or none if the dataset does not tell."""
+
+
+class SpokenPairSplit(SplitSettings):
+    """One split of the pairs."""
+
+    percent: PercentRange = [0, 100]
+    """Only the pairs whose hash falls between these two; all voices of a pair fall together. A published set has one
+    split: take all of it as `test` to compare with published figures, or some of it as `dev` to choose settings."""
+    shards: Annotated[int, Field(ge=1, le=9999)] = 1
+    """In how many shards, each a job of its own."""
+    pairs: Annotated[int | None, Field(ge=1)] = None
+    """Only the first pairs of each shard, as many as this says; null takes all."""
+
+    @model_validator(mode="after")
+    def is_range(self) -> SpokenPairSplit:
+        check_range(self.percent)
+        return self
+
+
+class SpokenPairCorpus(CorpusSettings):
+    """Pairs of recordings from a dataset of the hub, or from a folder."""
+
+    holds: ClassVar[Literal["stories", "pairs", "recordings"]] = "pairs"
+    made_by: ClassVar[Literal["write_stories", "write_minimal_pairs", "collect_audio", "collect_pairs"]] = (
+        "collect_pairs"
+    )
+
+    kind: Literal["spoken_pairs"]
+    """Pairs that were published as speech."""
+    task: str
+    """What the pairs test: a kind of benchmark."""
+    repo: Repository | None = None
+    """The dataset of the hub, as owner/name; or give `path`."""
+    revision: Revision | None = None
+    """The 40-digit commit; or `unpinned`: the newest at the first use, which is kept in resources/revisions/."""
+    files: list[str] = []
+    """The Parquet files of the dataset's repository, as patterns such as `data/train-*.parquet`."""
+    columns: PairColumns = PairColumns()
+    """Where in the tables to look."""
+    path: str | None = None
+    """A folder, as the benchmark was published; or with ZeroSpeech's gold.csv (filename, id, voice, correct; type where
+    there is one) beside its wav files; or with pairs of files `NAME_correct.wav` and `NAME_incorrect.wav`."""
+    splits: dict[Literal["dev", "test"], SpokenPairSplit]
+    """The splits; a benchmark needs `test`."""
+
+    @model_validator(mode="after")
+    def comes_from_somewhere(self) -> SpokenPairCorpus:
+        from slamflow.benchmarks import BENCHMARKS
+
+        if self.task not in BENCHMARKS.names():
+            raise ValueError(f"task {self.task!r}: the kinds of benchmarks are {', '.join(BENCHMARKS.names())}")
+        if (self.repo is None) == (self.path is None):
+            raise ValueError("give either repo, a dataset of the hub, or path, a folder")
+        if self.repo is not None and (self.revision is None or not self.files):
+            raise ValueError("a dataset of the hub needs revision and files")
+        if self.path is not None and (self.revision is not None or self.files):
+            raise ValueError("revision and files belong to a dataset of the hub")
+        dev, test = self.splits.get("dev"), self.splits.get("test")
+        if dev and test and dev.percent[0] < test.percent[1] and test.percent[0] < dev.percent[1]:
+            raise ValueError("splits: dev and test share pairs; give them percent ranges that do not overlap")
+        return self
 
     @property
-    def id(self) -> str:
-        """The cluster and the voice."""
-        return self.cluster if self.voice is None else f"{self.cluster}.{self.voice}"
+    def benchmark(self) -> str:
+        return self.task
 
-    def recordings(self) -> Iterator[Recording]:
-        """Its two recordings, {id}.good and {id}.bad."""
-        for side, text, source, opened in zip(SIDES, self.texts, self.sources, self.open, strict=True):
-            yield Recording(
-                id=f"{self.id}.{side}",
-                source=source,
-                speaker=self.voice or "unknown",
-                text=lambda text=text: text or None,  # type: ignore[misc]
-                open=opened,
-            )
+    @property
+    def unpinned(self) -> str | None:
+        return self.repo if self.revision == "unpinned" else None
 
-    def record(self) -> dict[str, Any]:
-        """What the benchmark is built from."""
-        right, wrong = self.texts
-        pair = {"id": self.id, "good": right, "bad": wrong}
-        return {**pair, "cluster": self.cluster, "phenomenon": self.phenomenon}
+    @property
+    def is_downloaded(self) -> bool:
+        return self.repo is not None
 
+    def job(self, name: str, split: str, shard: str) -> CollectPairs:
+        from slamflow.corpora.job_settings import CollectPairs
 
-def collect_pairs(
-    settings: CollectPairs,
-    source: Path | None,
-    commit: Path | None,
-    output: Path,
-    text: Path,
-    manifest: Path,
-    quarantine: Path,
-    downloads: Path,
-) -> dict[str, Any]:
-    """Write one shard: the utterances, which of them are a pair, what was set aside, and the manifest.
+        # Where a folder lies does not concern the job, and neither does another split.
+        update = {"splits": {split: self.splits[split]}, "path": "" if self.path is not None else None}  # type: ignore[index]
+        return CollectPairs(corpus=name, split=split, shard=shard, pairs=self.model_copy(update=update))
 
-    A recording that cannot be used is set aside; its pair stays in the list and is left out when the benchmark is
-    built. Returns the manifest. Raises InputError if there are no pairs at all, or the hub or the folder is not right.
-    """
-    pairs = settings.pairs
-    if pairs.repo is None:
-        if source is None:
-            raise InputError(f"--source: the folder of {settings.corpus} is needed")
-        found = folder_pairs(source)
-        index, count = parse_shard(settings.shard)
-        found = (pair for pair in found if shard_of(pair.cluster, count) == index)
-    else:
-        found = hub_pairs(pin(pairs, commit), settings.shard, downloads)
-    records = []
-    chosen = pairs.splits[settings.split]
-    shared = (pair for pair in found if in_share(pair.cluster, *chosen.per_cent))
+    def code(self) -> list[str]:
+        from slamflow.benchmarks import BENCHMARKS
 
-    def recordings() -> Iterator[Recording]:
-        for pair in itertools.islice(shared, chosen.pairs):
-            records.append(pair.record())
-            yield from pair.recordings()
+        own_layout = self.path is not None and hasattr(BENCHMARKS.module(self.task), "folder_pairs")
+        return [CORPORA.module_name(self.kind), *([BENCHMARKS.module_name(self.task)] if own_layout else [])]
 
-    about = write_shard(recordings(), NEVER_CUT, output, quarantine)
-    files.write_jsonl(text, records)
-    result = {"corpus": settings.corpus, "split": settings.split, "pairs": len(records), **about}
-    result["settings"] = settings.model_dump()
-    files.write_json(manifest, result)
-    return result
+    def items(self, name: str, split: str, shard: str, sources: Sources) -> str:  # noqa: ARG002
+        """A digest of the names and sizes of the files of a folder; empty for the hub."""
+        from slamflow.corpora.listing import pairs_digest
 
+        return "" if self.path is None else pairs_digest(Path(sources.place(self.path)))
 
-def hub_pairs(corpus: SpokenPairCorpus, shard: str, downloads: Path) -> Iterator[SpokenPair]:
-    """Yield the pairs of one shard of a dataset of the hub, whose rows are pairs."""
-    columns = corpus.columns
-    names = [columns.good, columns.bad, *columns.id, columns.voice, columns.phenomenon, *columns.texts]
-    for path, name in shard_files(str(corpus.repo), str(corpus.revision), corpus.files, shard, downloads):
-        for place, row in table_rows(path, name, [column for column in names if column is not None]):
-            texts = [str(row[column] or "") for column in columns.texts] or ["", ""]
-            yield SpokenPair(
-                cluster=".".join(str(row[column]) for column in columns.id) or place,
-                voice=None if columns.voice is None else str(row[columns.voice]),
-                phenomenon=None if columns.phenomenon is None else str(row[columns.phenomenon]),
-                texts=(texts[0], texts[1]),
-                sources=(f"{place}/{columns.good}", f"{place}/{columns.bad}"),
-                open=(
-                    functools.partial(audio_of, row[columns.good]),
-                    functools.partial(audio_of, row[columns.bad]),
-                ),
+    def source_folder(self, sources: Sources) -> str | None:
+        return None if self.path is None else sources.place(self.path)
+
+    def file_problems(self, key: str, sources: Sources) -> Iterator[str]:
+        from slamflow.corpora.listing import has_audio
+
+        if self.path is not None and not has_audio(Path(sources.place(self.path))):
+            yield (
+                f"{key}.path: {self.path}: no such folder, or no audio in it. Where a benchmark comes from, and how to "
+                "unpack it, is in docs/audio.md under Spoken benchmarks"
             )
 
 
-def folder_pairs(root: Path) -> Iterator[SpokenPair]:
-    """Yield the pairs of a folder: by the gold.csv files in it, or else by the names of its files.
+def pairs(corpus: SpokenPairCorpus, job: CollectPairs, source: Path | None, downloads: Path) -> Iterator[SpokenPair]:
+    """The pairs of one shard, whatever part of them the split takes."""
+    from slamflow.benchmarks import BENCHMARKS
+    from slamflow.corpora import pair_files
+    from slamflow.errors import InputError
 
-    Raises InputError if it holds no pair, or a list that does not fit its files.
-    """
-    listed = scan(str(root), "folder", ())
-    lists = sorted(root.rglob(GOLD))
-    found = False
-    for pair in _named(listed) if not lists else (pair for path in lists for pair in _listed(root, path, listed)):
-        found = True
-        yield pair
-    if not found:
-        raise InputError(f"{root}: no pairs; there is neither a {GOLD} nor a file NAME{RIGHT}.wav with NAME{WRONG}.wav")
-
-
-def _named(listed: tuple[Listed, ...]) -> Iterator[SpokenPair]:
-    """Pairs of NAME_correct and NAME_incorrect."""
-    by_stem = {item.id.rpartition(".")[0]: item for item in listed}
-    for stem, right in by_stem.items():
-        name = stem.removesuffix(RIGHT)
-        wrong = by_stem.get(name + WRONG)
-        if name != stem and wrong is not None:
-            opened = functools.partial(open_file, right), functools.partial(open_file, wrong)
-            yield SpokenPair(name, None, None, ("", ""), (right.id, wrong.id), opened)
-
-
-def _listed(root: Path, gold: Path, listed: tuple[Listed, ...]) -> Iterator[SpokenPair]:
-    """Pairs of a gold.csv of ZeroSpeech 2021: a row for each recording, which has its pair's id and its voice.
-
-    Where ids are counted afresh for each kind of sentence, `type` and `subtype` tell them apart.
-    """
-    folder = gold.parent.relative_to(root).as_posix()
-    by_stem = {item.id.rpartition(".")[0]: item for item in listed}
-    groups: dict[tuple[str, ...], dict[bool, dict[str, str]]] = defaultdict(dict)
-    with open(gold, encoding="utf-8-sig", newline="") as lines:
-        rows = csv.DictReader(lines)
-        if missing := [name for name in GOLD_COLUMNS if name not in (rows.fieldnames or [])]:
-            raise InputError(f"{gold}: no column {missing[0]}; ZeroSpeech's list has {', '.join(GOLD_COLUMNS)}")
-        for number, row in enumerate(rows, start=2):
-            key = tuple(row.get(name) or "" for name in ("type", "subtype", "id", "voice"))
-            right = row["correct"].strip().lower() in ("1", "1.0", "true")
-            if right in groups[key]:
-                raise InputError(f"{gold}, line {number}: a second {row['correct']} of id {row['id']}, {row['voice']}")
-            groups[key][right] = row
-    for (kind, subtype, number_of, voice), rows_of in groups.items():
-        if len(rows_of) != 2:
-            raise InputError(f"{gold}: id {number_of}, voice {voice} has no pair of a right and a wrong recording")
-        both = []
-        for row in (rows_of[True], rows_of[False]):
-            stem = row["filename"].removesuffix(".wav")
-            item = by_stem.get(stem if folder == "." else f"{folder}/{stem}")
-            if item is None:
-                raise InputError(f"{gold}: {row['filename']} is not among its files")
-            both.append((item, row.get("transcription") or row.get("word") or ""))
-        (right_item, right_text), (wrong_item, wrong_text) = both
-        yield SpokenPair(
-            cluster=".".join(part for part in (kind, subtype, number_of) if part),
-            voice=voice or None,
-            phenomenon=kind or None,
-            texts=(right_text, wrong_text),
-            sources=(right_item.id, wrong_item.id),
-            open=(functools.partial(open_file, right_item), functools.partial(open_file, wrong_item)),
-        )
+    if corpus.repo is not None:
+        return pair_files.hub_pairs(corpus, job.shard, downloads)
+    if source is None:
+        raise InputError(f"--source: the folder of {job.corpus} is needed")
+    read = getattr(BENCHMARKS.module(corpus.task), "folder_pairs", pair_files.folder_pairs)
+    return pair_files.of_shard(read(source), job.shard)

@@ -1,1 +1,1 @@
-"""Benchmarks of minimal pairs: their items, the scores of models and of trivial baselines, the summary."""
+"""What is made of likelihoods of minimal pairs: accuracies with intervals, and how far voices are apart in units."""

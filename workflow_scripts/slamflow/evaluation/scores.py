@@ -1,4 +1,4 @@
-"""What a model gets for its likelihoods of the pairs: right, wrong, accuracy, interval."""
+"""From likelihoods of minimal pairs to an accuracy with its interval."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from slamflow import files
-from slamflow.evaluation.items import Item, read_columns
 from slamflow.evaluation.statistics import accuracy_interval
+from slamflow.scorers import Scorer, mean_nll
+from slamflow.shards.items import Item, Units, read_columns, write_table
 
 CHANCE = 0.5
 AGGREGATION = "mean over pairs; mean NLL per token; ties half"
@@ -32,6 +32,11 @@ PAIR_SCHEMA = pa.schema(
 )
 
 Floats = npt.NDArray[np.float64]
+
+
+def about(name: str, kind: str, split: str, model: str, manifest: Path) -> dict[str, Any]:
+    """What identifies a score: a model, or baseline, on a split of the benchmark whose items have this manifest."""
+    return {"benchmark": name, "kind": kind, "split": split, "model": model, "manifest": files.sha256_file(manifest)}
 
 
 def is_correct(good: Floats, bad: Floats) -> Floats:
@@ -52,7 +57,8 @@ def aggregations(items: list[Item], correct: Floats) -> dict[str, float]:
     """Accuracy in the three ways that are published for sBLIMP, which differ where groups are of unequal size.
 
     `voice_pairs`: the mean over all items, a pair in two voices counting twice; `pairs`: over pairs, their voices
-    averaged first (ZeroSpeech 2021, Nguyen et al. 2020); `phenomena`: over phenomena, their pairs averaged first.
+    averaged first (ZeroSpeech 2021, Nguyen et al. 2020); `phenomena`: over phenomena (for SALMon its parts), their
+    pairs averaged first.
     """
     by_pair: dict[tuple[str, str], list[float]] = defaultdict(list)
     for item, right in zip(items, correct.tolist(), strict=True):
@@ -68,19 +74,19 @@ def aggregations(items: list[Item], correct: Floats) -> dict[str, float]:
 
 
 def write_scores(
-    items: list[Item],
-    good: Floats,
-    bad: Floats,
-    about: dict[str, Any],
-    score_path: Path,
-    pairs_path: Path,
+    items: list[Item], scorer: Scorer[Units], of: dict[str, Any], score_path: Path, pairs_path: Path
 ) -> dict[str, Any]:
-    """Write the score (JSON, `about` first of all) and each pair's likelihoods (Parquet); return the score."""
+    """Score the items, and write the score (JSON) and each pair's likelihoods (Parquet). Returns the score.
+
+    of: what it is of, as `about` has it.
+    """
+    nll = mean_nll(scorer, [item.good for item in items] + [item.bad for item in items])
+    good, bad = nll[: len(items)], nll[len(items) :]
     correct = is_correct(good, bad)
     clusters = [item.cluster for item in items]
     phenomena = sorted({item.phenomenon for item in items if item.phenomenon is not None})
     score = {
-        **about,
+        **of,
         **accuracy(correct, clusters),
         "chance": CHANCE,
         "aggregation": AGGREGATION,
@@ -102,12 +108,11 @@ def write_scores(
         },
         schema=PAIR_SCHEMA,
     )
-    with files.atomic_path(pairs_path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_table(pairs_path, table)
     files.write_json(score_path, score)
     return score
 
 
 def read_pairs(path: Path) -> pa.Table:
     """The pairs of one score, sorted by id."""
-    return read_columns(path, PAIR_SCHEMA.names).sort_by("id")
+    return read_columns(path, PAIR_SCHEMA.names, "file of scored pairs").sort_by("id")

@@ -7,49 +7,52 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from slamflow import commands, files
+from slamflow import commands
 from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
-from slamflow.evaluation.likelihood import load_model
-from slamflow.generation.prompts import SCHEMA, Prompt, choose_waves, encode_prompts, shuffled
+from slamflow.generation.prompts import Prompt, choose_waves, encode_prompts, shuffled
 from slamflow.generation.sampling import Continuation, continue_units
-from slamflow.settings.generation import ContinueSpeech, Sampling
-from slamflow.speech.shards import encode_flac
-from slamflow.units.codebook import Quantizer, read_codebook
-from slamflow.units.encoders import load_encoder, prepare_torch
-from slamflow.vocoder.synthesis import UnitVocoder, load_vocoder
+from slamflow.recipe.generation import ContinueSpeech, Sampling
+from slamflow.scorers.language_model import load_model, read_vocabulary
+from slamflow.shards.continuations import write_continuations
+from slamflow.shards.speech import encode_flac
+from slamflow.tokenizers.tokenizer import load_tokenizer, prepare_torch
+from slamflow.vocoders.vocoder import UnitVocoder, load_vocoder
 
 CUDA_BATCH_SECONDS = 600.0
 
 
 def continue_speech(
     settings: ContinueSpeech,
-    source: Path | str,
+    model: Path | None,
     audio: list[Path],
     codebook: Path,
-    encoder_model: Path | None,
+    tokenizer_model: Path | None,
     vocoder: Path,
     output: Path,
     workers: int,
 ) -> None:
-    """Continue prompts by `source` (a model's folder, or "truth" or "shuffled") and write what is spoken."""
+    """Continue prompts and write what is spoken.
+
+    By the model in a folder or, without one, as `settings.model` says: "truth", the true rest, or "shuffled", the units
+    of the true rest shuffled.
+    """
     device = prepare_torch()
     speaker = load_vocoder(vocoder)
-    # Alone, as everything is encoded on a CPU, a file has the same units in whatever company.
-    encoder = load_encoder(
-        settings.encoder, encoder_model, device, CUDA_BATCH_SECONDS if device.type == "cuda" else 0.0
-    )
-    quantizer = Quantizer(read_codebook(codebook), device)
+    # Alone, as everything is encoded on a CPU, a file has the same units regardless of batch composition.
+    batch_seconds = CUDA_BATCH_SECONDS if device.type == "cuda" else 0.0
+    tokenizer = load_tokenizer(settings.encoder, tokenizer_model, codebook, device, batch_seconds)
     sampling = settings.sampling
     waves = choose_waves(audio, sampling.prompts, sampling.prompt_seconds)
     if len(waves) < sampling.prompts:
         commands.log.warning("only %d prompts, %d were asked", len(waves), sampling.prompts)
-    prompts = encode_prompts(waves, sampling.prompt_seconds, encoder, quantizer, with_rest=isinstance(source, str))
+    prompts = encode_prompts(waves, sampling.prompt_seconds, tokenizer, with_rest=model is None)
     commands.log.info("%d prompts encoded", len(prompts))
-    continuations = continue_prompts(source, prompts, sampling)
+    if model is None:
+        continuations = continue_by_reference(settings.model, prompts, sampling)
+    else:
+        continuations = continue_by_model(model, prompts, sampling)
 
     def speak(index: int) -> dict[str, Any]:
         return spoken(prompts[index], continuations[index], speaker)
@@ -57,8 +60,7 @@ def continue_speech(
     with ThreadPoolExecutor(workers) as pool:
         numbers = range(len(prompts))
         rows = list(commands.progress(pool.map(speak, numbers), len(prompts), "continuations spoken"))
-    with files.atomic_path(output) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), temporary, compression="none")
+    write_continuations(output, settings.model, rows)
     lengths = [len(continuation.units) for continuation in continuations]
     commands.log.info(
         "%d continuations of %.0f units on average, %d ended",
@@ -68,23 +70,30 @@ def continue_speech(
     )
 
 
-def continue_prompts(source: Path | str, prompts: list[Prompt], sampling: Sampling) -> list[Continuation]:
-    """What follows each prompt: sampled from the model in a folder, the true rest, or its units in disorder."""
-    if isinstance(source, Path):
-        model = load_model(source)
-        return continue_units(model, [prompt.id for prompt in prompts], [prompt.units for prompt in prompts], sampling)
-    if source not in ("truth", "shuffled"):
-        raise InputError(f"{source}: neither a model's folder nor truth nor shuffled")
+def continue_by_model(folder: Path, prompts: list[Prompt], sampling: Sampling) -> list[Continuation]:
+    """What the model in a folder samples behind each prompt."""
+    model = load_model(folder)
+    ids, units = [prompt.id for prompt in prompts], [prompt.units for prompt in prompts]
+    return continue_units(model, read_vocabulary(folder, model), ids, units, sampling)
+
+
+def continue_by_reference(name: str, prompts: list[Prompt], sampling: Sampling) -> list[Continuation]:
+    """The true rest of each prompt, as it is ("truth") or shuffled ("shuffled")."""
+    orders = {
+        "truth": lambda units, _: units,
+        "shuffled": lambda units, prompt: shuffled(units, sampling.seed, prompt.id),
+    }
+    if name not in orders:
+        raise InputError(f"{name}: give the folder of the model by --model; without one there are {', '.join(orders)}")
     result = []
     for prompt in prompts:
         units = prompt.rest[: sampling.max_new_tokens]
-        ended = len(units) == len(prompt.rest)
-        result.append(Continuation(units if source == "truth" else shuffled(units, sampling.seed, prompt.id), ended))
+        result.append(Continuation(orders[name](units, prompt), ended=len(units) == len(prompt.rest)))
     return result
 
 
 def spoken(prompt: Prompt, continuation: Continuation, vocoder: UnitVocoder) -> dict[str, Any]:
-    """A row of SCHEMA: prompt and continuation, spoken in one breath."""
+    """A row of continuations: prompt and continuation, spoken as one utterance."""
     units = np.concatenate([prompt.units, continuation.units])
     durations = vocoder.durations(units)
     wave = vocoder(units, durations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,13 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from slamflow import commands
 from slamflow.arithmetic import multiplies_bf16
 from slamflow.errors import InputError
-from slamflow.evaluation.likelihood import batches, load_model
+from slamflow.scorers.language_model import batches, load_model
 
 POSITIONS_AT_ONCE = 1024
 SEPARATOR = "<|endoftext|>"
 
 
-class TextJudge:
+class TextScorer:
     """A causal language model of text, and where a text begins for it."""
 
     def __init__(self, folder: Path) -> None:
@@ -35,21 +36,21 @@ class TextJudge:
         self.begin: int = begin
 
     @torch.inference_mode()
-    def mean_nll(self, texts: list[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Mean negative log-likelihood per token, in nats, of each text, and its number of tokens.
+    def nll(self, sequences: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Negative log-likelihood, in nats, of each text, and its number of tokens.
 
         A text stands at the beginning of a document: behind the separator that the model was trained with, or else
         its BOS token (a chat model's BOS opens a dialogue, which a transcript is not). The end is not scored. On a CPU
         that multiplies bf16 the products are in bf16: half the time, and GenPPL moves by less than 1 %.
         Raises ValueError for a text without tokens.
         """
-        encoded = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+        encoded = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in sequences]
         counts = np.array([len(tokens) for tokens in encoded], dtype=np.int64)
         if (counts == 0).any():
             raise ValueError("a text without tokens has no likelihood")
-        result = np.empty(len(texts), dtype=np.float64)
+        sums = np.empty(len(sequences), dtype=np.float64)
         groups = list(batches(counts + 1, POSITIONS_AT_ONCE))
-        for group in commands.progress(groups, len(groups), "batches of transcripts judged"):
+        for group in commands.progress(groups, len(groups), "batches of transcripts scored"):
             width = int(counts[group].max())
             # Padding stands at the right, where a causal model cannot see it.
             rows = torch.full((len(group), width + 1), self.begin)
@@ -61,5 +62,5 @@ class TextJudge:
             losses = cross_entropy(logits.flatten(0, 1), targets.flatten().to(logits.device), reduction="none").view_as(
                 targets
             )
-            result[group] = losses.double().sum(1).cpu().numpy() / counts[group]
-        return result, counts
+            sums[group] = losses.double().sum(1).cpu().numpy()
+        return sums, counts

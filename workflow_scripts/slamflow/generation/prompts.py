@@ -1,4 +1,4 @@
-"""Spoken prompts, their true continuations, and what is written about each."""
+"""Spoken prompts and their true continuations."""
 
 from __future__ import annotations
 
@@ -8,35 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from slamflow.audio import SAMPLE_RATE, AudioError, decode, duration
 from slamflow.commands import log
 from slamflow.errors import InputError
 from slamflow.sharding import stable_hash
-from slamflow.units.codebook import Quantizer
-from slamflow.units.encoders import FrameEncoder
-from slamflow.units.extract import read_speech
-from slamflow.units.sequences import deduplicate, join
+from slamflow.shards.speech import read_speech
+from slamflow.tokenizers.sequences import deduplicate, join
+from slamflow.tokenizers.tokenizer import SpeechTokenizer
 
 PARTS = ("prompt", "ending")
-LEAST_REST = 1.0
-"""Seconds that must be left after the prompt."""
-
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("prompt", pa.list_(pa.uint16())),
-        ("continuation", pa.list_(pa.uint16())),
-        ("ended", pa.bool_()),
-        ("prompt_seconds", pa.float32()),
-        ("seconds", pa.float32()),
-        ("audio", pa.binary()),
-    ]
-)
-"""Continuations: units of prompt and continuation, whether the utterance was ended, and both as one FLAC, in which
-the prompt lasts `prompt_seconds`."""
+MIN_CONTINUATION_SECONDS = 1.0
+"""What must be left after the prompt."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +54,7 @@ def choose_waves(shards: list[Path], count: int, prompt_seconds: float) -> list[
         except AudioError as error:
             log.warning("%s is left out: %s", name, error)
             seconds[name] = -np.inf
-    usable = (name for name, length in seconds.items() if length >= prompt_seconds + LEAST_REST)
+    usable = (name for name, length in seconds.items() if length >= prompt_seconds + MIN_CONTINUATION_SECONDS)
     chosen = heapq.nsmallest(count, usable, key=lambda name: (stable_hash(name), name))
     texts: dict[str, dict[str, str]] = {name: {} for name in chosen}
     waves: dict[str, dict[str, np.ndarray]] = {name: {} for name in chosen}
@@ -90,9 +73,8 @@ def choose_waves(shards: list[Path], count: int, prompt_seconds: float) -> list[
             texts[name][part] = row["text"] or ""
     told = [name for name in chosen if name in wanted]
     if len(told) < 2:
-        raise InputError(
-            f"{len(told)} utterances last {prompt_seconds + LEAST_REST:g} s or longer; at least 2 are wanted"
-        )
+        shortest = prompt_seconds + MIN_CONTINUATION_SECONDS
+        raise InputError(f"{len(told)} utterances last {shortest:g} s or longer; at least 2 are wanted")
     return [
         (
             name,
@@ -115,30 +97,31 @@ def _parts(shards: list[Path]) -> Iterator[tuple[str, str, bytes]]:
 def encode_prompts(
     waves: list[tuple[str, str | None, np.ndarray]],
     prompt_seconds: float,
-    encoder: FrameEncoder,
-    quantizer: Quantizer,
+    tokenizer: SpeechTokenizer,
     with_rest: bool,
 ) -> list[Prompt]:
     """Cut each waveform after `prompt_seconds`, then encode what comes before, and `with_rest` what comes after.
 
-    Cut first: an encoder that saw the whole file would let the prompt's units know how it goes on.
+    Cut first: an encoder that saw the whole file would leak the rest into the prompt's units. An utterance that
+    the tokenizer has no units for is left out. Raises InputError for prompts that are too short.
     """
     samples = round(prompt_seconds * SAMPLE_RATE)
-    if encoder.frame_count(samples) == 0:
-        raise InputError(f"prompt_seconds: {prompt_seconds:g} s are too short for one unit")
-    prompts = _units([wave[:samples] for _, _, wave in waves], encoder, quantizer)
-    rests = [prompt[:0] for prompt in prompts]
-    if with_rest:
-        rests = _units([wave[samples:] for _, _, wave in waves], encoder, quantizer)
-    return [
-        # What the rest begins with goes on from the prompt: a unit held over the seam is one unit.
-        Prompt(name, text, prompt, join(prompt, rest)[len(prompt) :])
-        for (name, text, _), prompt, rest in zip(waves, prompts, rests, strict=True)
-    ]
-
-
-def _units(waves: list[np.ndarray], encoder: FrameEncoder, quantizer: Quantizer) -> list[np.ndarray]:
-    return [deduplicate(quantizer.assign(frames)[0])[0] for frames in encoder.encode(waves)]
+    try:
+        tokenizer.check(samples)
+    except AudioError:
+        raise InputError(f"prompt_seconds: {prompt_seconds:g} s are too short for one unit") from None
+    prompts = tokenizer.encode([wave[:samples] for _, _, wave in waves])
+    rests = tokenizer.encode([wave[samples:] for _, _, wave in waves]) if with_rest else [None] * len(waves)
+    found = []
+    for (name, text, _), prompt, rest in zip(waves, prompts, rests, strict=True):
+        if isinstance(prompt, str) or isinstance(rest, str):
+            log.warning("%s is left out: %s", name, prompt if isinstance(prompt, str) else rest)
+        elif rest is None:
+            found.append(Prompt(name, text, prompt.units, prompt.units[:0]))
+        else:
+            # A unit that is held over the seam between prompt and rest is one unit.
+            found.append(Prompt(name, text, prompt.units, join(prompt.units, rest.units)[len(prompt.units) :]))
+    return found
 
 
 def shuffled(units: np.ndarray, seed: int, name: str) -> np.ndarray:

@@ -10,9 +10,9 @@ from transformers import PreTrainedModel
 
 from slamflow import commands
 from slamflow.errors import InputError
-from slamflow.evaluation.likelihood import BOS, EOS, FIRST_UNIT, PAD
-from slamflow.settings.generation import Sampling
+from slamflow.recipe.generation import Sampling
 from slamflow.sharding import stable_hash
+from slamflow.vocabulary import BOS, EOS, PAD, Vocabulary
 
 ROWS_AT_ONCE = 128
 
@@ -37,20 +37,14 @@ def draw(logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_k:
 
 @torch.inference_mode()
 def continue_units(
-    model: PreTrainedModel, ids: list[str], prompts: list[np.ndarray], settings: Sampling
+    model: PreTrainedModel, vocabulary: Vocabulary, ids: list[str], prompts: list[np.ndarray], settings: Sampling
 ) -> list[Continuation]:
     """Sample a continuation of each prompt (deduplicated units).
 
-    Each item has a generator of its own, made from the seed and its id, so that the company it is in changes nothing
-    but rounding. PAD is never drawn; BOS, which is EOS too, ends a continuation. Raises InputError if the model's
-    vocabulary or context is too small.
+    Each item has a generator of its own, made from the seed and its id, so that its continuation is the same, but for
+    rounding, regardless of batch composition. Only units are drawn, and EOS, which ends a continuation. Raises
+    InputError if the vocabulary or the model's context is too small.
     """
-    largest = max((int(prompt.max()) for prompt in prompts if prompt.size), default=-1)
-    if largest + FIRST_UNIT >= model.config.vocab_size:
-        raise InputError(
-            f"unit {largest} is outside the model's vocabulary of {model.config.vocab_size} tokens; "
-            "does the codebook belong to the model?"
-        )
     longest = 1 + max((prompt.size for prompt in prompts), default=0) + settings.max_new_tokens
     context = getattr(model.config, "max_position_embeddings", None)
     if context is not None and longest > context:
@@ -58,40 +52,46 @@ def continue_units(
             f"a prompt and {settings.max_new_tokens} new tokens make {longest}, more than the model's context of "
             f"{context}; lower max_new_tokens or prompt_seconds"
         )
+    beginnings = [np.concatenate([[BOS], vocabulary.of_units(prompt)]) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda index: (prompts[index].size, ids[index]))
     groups = [order[first : first + ROWS_AT_ONCE] for first in range(0, len(order), ROWS_AT_ONCE)]
     result: dict[int, Continuation] = {}
     for group in commands.progress(groups, len(groups), "batches of prompts continued"):
         seeds = [[settings.seed, stable_hash(ids[index])] for index in group]
-        found = _continue_batch(model, [prompts[index] for index in group], seeds, settings)
+        found = _continue_batch(model, vocabulary, [beginnings[index] for index in group], seeds, settings)
         result.update(zip(group, found, strict=True))
     return [result[index] for index in range(len(prompts))]
 
 
 def _continue_batch(
-    model: PreTrainedModel, prompts: list[np.ndarray], seeds: list[list[int]], settings: Sampling
+    model: PreTrainedModel,
+    vocabulary: Vocabulary,
+    beginnings: list[np.ndarray],
+    seeds: list[list[int]],
+    settings: Sampling,
 ) -> list[Continuation]:
-    """Continue the prompts of one batch.
+    """Continue the prompts of one batch, given as tokens behind BOS.
 
-    Nothing is padded: all rows begin at position 0, and a row whose prompt is longer than others' goes on reading it
-    while they speak already.
+    Nothing is padded: all rows begin at position 0, and a row whose prompt is longer than others' keeps reading it
+    while the others already generate.
     """
     new = settings.max_new_tokens
-    lengths = np.array([1 + prompt.size for prompt in prompts])
-    tokens = np.full((len(prompts), lengths.max() + new), PAD, dtype=np.int64)
-    for row, prompt in enumerate(prompts):
-        tokens[row, : lengths[row]] = [BOS, *(prompt.astype(np.int64) + FIRST_UNIT)]
+    lengths = np.array([beginning.size for beginning in beginnings])
+    tokens = np.full((len(beginnings), lengths.max() + new), PAD, dtype=np.int64)
+    for row, beginning in enumerate(beginnings):
+        tokens[row, : lengths[row]] = beginning
+    known = np.arange(model.config.vocab_size)
+    never = torch.from_numpy(~vocabulary.is_unit(known) & (known != EOS)).to(model.device)
     uniform = np.stack([np.random.default_rng(seed).random(new) for seed in seeds])
     ends = lengths + new
-    rows = np.arange(len(prompts))
-    open_rows = np.ones(len(prompts), dtype=bool)
+    rows = np.arange(len(beginnings))
+    open_rows = np.ones(len(beginnings), dtype=bool)
     place, cache, fed = int(lengths.min()), None, 0
     while open_rows.any():
         step = torch.from_numpy(tokens[:, fed:place]).to(model.device)
         output = model(input_ids=step, past_key_values=cache, use_cache=True)
         cache, fed = output.past_key_values, place
-        logits = output.logits[:, -1].float()
-        logits[:, PAD] = -torch.inf
+        logits = output.logits[:, -1].float().masked_fill(never, -torch.inf)
         drawn_so_far = np.clip(place - lengths, 0, new - 1)
         chance = torch.from_numpy(uniform[rows, drawn_so_far]).to(model.device)
         drawn = draw(logits, chance, settings.temperature, settings.top_k).cpu().numpy()
@@ -102,8 +102,6 @@ def _continue_batch(
         place += 1
         open_rows &= ~ended & (place < ends)
     return [
-        Continuation(
-            (tokens[row, lengths[row] : ends[row]] - FIRST_UNIT).astype(np.uint16), ends[row] < lengths[row] + new
-        )
+        Continuation(vocabulary.to_units(tokens[row, lengths[row] : ends[row]]), bool(ends[row] < lengths[row] + new))
         for row in rows
     ]

@@ -1,1 +1,1 @@
-"""Speech recognisers that judge speech: Whisper for words, hama for phones; and error rates."""
+"""Speech recognizers that tell how intelligible speech is: Whisper for words, hama for phones; and error rates."""

@@ -1,4 +1,4 @@
-"""Error rates of recognised sequences, and how texts are made comparable."""
+"""Error rates of recognized sequences, and how texts are made comparable."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def words(text: str) -> list[str]:
 
     Radford et al. 2022 (arXiv:2212.04356), appendix C; British spellings are left as they are.
     """
-    # A lone full stop outlives the normaliser, which keeps points for the sake of numbers.
+    # A lone full stop outlives the normalizer, which keeps points for the sake of numbers.
     return [word for word in str(_normalizer()(text)).split() if any(map(str.isalnum, word))]
 
 
-def errors(reference: Sequence[Hashable], recognised: Sequence[Hashable]) -> int:
+def errors(reference: Sequence[Hashable], recognized: Sequence[Hashable]) -> int:
     """Least number of substitutions, deletions and insertions that turn one sequence into the other."""
-    return Levenshtein.distance(reference, recognised)
+    return Levenshtein.distance(reference, recognized)
 
 
-def error_rate(references: Sequence[Sequence[Hashable]], recognised: Sequence[Sequence[Hashable]]) -> float:
+def error_rate(references: Sequence[Sequence[Hashable]], recognized: Sequence[Sequence[Hashable]]) -> float:
     """Errors of all utterances over the length of all references; may exceed 1. Raises ValueError without any."""
     length = sum(len(reference) for reference in references)
     if not length:
         raise ValueError("no reference has any words or phones")
-    pairs = zip(references, recognised, strict=True)
+    pairs = zip(references, recognized, strict=True)
     return sum(errors(reference, heard) for reference, heard in pairs) / length

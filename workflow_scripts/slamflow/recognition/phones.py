@@ -1,4 +1,4 @@
-"""Phones by hama: a recogniser that shares neither training data nor code with Whisper or with the units."""
+"""Phones by hama: a recognizer that shares neither training data nor code with Whisper or with the units."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 
 
 class PhoneRecognizer:
-    """Hears phones of the international alphabet in speech (hama's CTC model, greedy)."""
+    """Recognizes phones of the international alphabet in speech (hama's CTC model, greedy)."""
 
     def __init__(self) -> None:
         self.model = ASRModel()
@@ -28,7 +28,7 @@ class PhoneRecognizer:
 
 
 class Pronouncer:
-    """Phones of a text, by hama's grapheme-to-phoneme model, which its recogniser was trained to agree with."""
+    """Phones of a text, by hama's grapheme-to-phoneme model, which its recognizer was trained to agree with."""
 
     def __init__(self) -> None:
         self.model = G2PModel()
@@ -43,5 +43,5 @@ class Pronouncer:
 
 
 def plain(phones: list[str]) -> list[str]:
-    """Phones without what stands for no sound."""
+    """Phones without marks that stand for no sound."""
     return [phone for phone in phones if phone.strip()]

@@ -20,7 +20,7 @@ FRAMES_PER_SECOND = 100
 SHORT_WINDOW_SECONDS = 15
 LEAST_SILENCE_SECONDS = 2.5
 """What must be left of the short window behind the speech. With less, Whisper, which was trained on windows of 30 s,
-begins to tell things that nobody said."""
+begins to hallucinate."""
 
 
 class ShortWindowWhisper(WhisperModel):

@@ -1,4 +1,4 @@
-"""Small SVG pictures. All colours are classes of the page's style sheet, so that they follow light and dark."""
+"""Small SVG pictures. All colors are classes of the page's style sheet, so that they follow light and dark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-COLOURS = 8
+COLORS = 8
 """Classes c0 to c7 of the style sheet."""
 
 Point = tuple[float, float]
@@ -21,7 +21,7 @@ class Line:
 
     name: str
     points: Sequence[Point]
-    colour: int
+    color: int
 
 
 def tag(name: str, *content: object, **attributes: object) -> Markup:
@@ -86,16 +86,14 @@ def line_chart(lines: Sequence[Line], label: str, x_name: str, y_name: str, from
     parts.append(tag("text", y_name, x=12, y=middle, transform=turn, text_anchor="middle", class_="axis"))
     for line in lines:
         path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in line.points)
-        parts.append(tag("polyline", points=path, class_=f"line c{line.colour % COLOURS}"))
+        parts.append(tag("polyline", points=path, class_=f"line c{line.color % COLORS}"))
         if len(line.points) <= 60:
             for x, y in line.points:
                 title = tag("title", f"{line.name}: {y:.3f} at {x:,.0f}")
-                parts.append(
-                    tag("circle", title, cx=across(x), cy=down(y), r=3, class_=f"dot c{line.colour % COLOURS}")
-                )
+                parts.append(tag("circle", title, cx=across(x), cy=down(y), r=3, class_=f"dot c{line.color % COLORS}"))
     ends = [(across(line.points[-1][0]) + 9, down(line.points[-1][1]) + 4) for line in lines]
     for line, (x, y) in zip(lines, spread(ends, 15, height - bottom), strict=True):
-        parts.append(tag("text", line.name, x=x, y=y, class_=f"name c{line.colour % COLOURS}"))
+        parts.append(tag("text", line.name, x=x, y=y, class_=f"name c{line.color % COLORS}"))
     return picture(width, height, label, *parts)
 
 
@@ -149,7 +147,7 @@ def profile(values: Iterable[float], label: str, left_name: str, right_name: str
 
 
 def interval_bar(
-    value: float, bounds: Sequence[float], low: float, high: float, mark: float | None = None, colour: int = 0
+    value: float, bounds: Sequence[float], low: float, high: float, mark: float | None = None, color: int = 0
 ) -> Markup:
     """A dot with its interval between low and high, and a mark, such as chance."""
     width, height = 120, 18
@@ -161,7 +159,7 @@ def interval_bar(
     parts: list[object] = [tag("line", x1=4, x2=width - 4, y1=middle, y2=middle, class_="track")]
     if mark is not None:
         parts.append(tag("line", x1=across(mark), x2=across(mark), y1=2, y2=height - 2, class_="mark"))
-    kind = f"c{colour % COLOURS}"
+    kind = f"c{color % COLORS}"
     ends = across(bounds[0]), across(bounds[1])
     parts.append(tag("line", x1=ends[0], x2=ends[1], y1=middle, y2=middle, class_=f"range {kind}"))
     parts.append(tag("circle", cx=across(value), cy=middle, r=4, class_=f"dot {kind}"))

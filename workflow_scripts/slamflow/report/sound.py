@@ -12,12 +12,12 @@ import soundfile
 import torch
 
 from slamflow.audio import SAMPLE_RATE
-from slamflow.units.mel import MIN_SAMPLES, log_mel, mel_filters
+from slamflow.tokenizers.mel import MIN_SAMPLES, log_mel, mel_filters
 
 BANDS = 80
 PIXELS = 2
 """Screen rows per mel band, and columns per hop of 20 ms."""
-COLOURS = np.array(
+COLORS = np.array(
     [(8, 7, 26), (62, 18, 88), (128, 31, 92), (196, 60, 66), (243, 122, 36), (252, 197, 66), (252, 252, 198)], float
 )
 """Dark to bright, evenly apart."""
@@ -46,9 +46,9 @@ def mel_picture(wave: np.ndarray) -> str | None:
         return None
     mel = log_mel(torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32)), mel_filters(BANDS)).numpy()
     mel = mel[::-1, : mel.shape[1] // 2 * 2].reshape(BANDS, -1, 2).mean(2)
-    level = (mel - mel.min()) / max(float(np.ptp(mel)), 1e-6) * (len(COLOURS) - 1)
-    steps = np.arange(len(COLOURS))
-    pixels = np.stack([np.interp(level, steps, COLOURS[:, channel]) for channel in range(3)], 2).round()
+    level = (mel - mel.min()) / max(float(np.ptp(mel)), 1e-6) * (len(COLORS) - 1)
+    steps = np.arange(len(COLORS))
+    pixels = np.stack([np.interp(level, steps, COLORS[:, channel]) for channel in range(3)], 2).round()
     return data_uri("image/png", png(pixels.astype(np.uint8).repeat(PIXELS, 0).repeat(PIXELS, 1)))
 
 

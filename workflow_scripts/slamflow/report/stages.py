@@ -8,71 +8,24 @@ from typing import Any
 
 from markupsafe import Markup
 
-from slamflow.evaluation.table import duration, number
 from slamflow.report.charts import picture, tag
-
-NEXT: dict[str, tuple[str, ...]] = {
-    "fetch_asset": (
-        "convert_asset",
-        "convert_encoder",
-        "convert_vocoder",
-        "fit_units",
-        "extract_units",
-        "write_stories",
-        "synthesize_stories",
-        "collect_audio",
-        "score_vocoder",
-        "score_continuations",
-    ),
-    "convert_asset": ("fit_units", "extract_units", "calibrate", "pretrain", "continue_speech", "score_continuations"),
-    "convert_encoder": ("fit_units", "extract_units", "continue_speech"),
-    "convert_vocoder": ("score_vocoder", "continue_speech"),
-    "write_stories": ("synthesize_stories", "pack_tokens", "build_benchmark", "build_preferences"),
-    "write_minimal_pairs": ("synthesize_stories", "build_benchmark"),
-    "collect_audio": ("fit_units", "extract_units", "train_vocoder", "score_vocoder", "continue_speech"),
-    "synthesize_stories": ("fit_units", "extract_units", "train_vocoder", "score_vocoder", "continue_speech"),
-    "fit_units": ("extract_units", "pretrain", "summarize", "continue_speech"),
-    "extract_units": (
-        "pack_tokens",
-        "build_benchmark",
-        "build_preferences",
-        "train_vocoder",
-        "score_vocoder",
-        "score_baselines",
-        "compare_voices",
-        "summarize",
-        "render_report",
-    ),
-    "compare_voices": ("summarize",),
-    "train_vocoder": ("score_vocoder", "continue_speech"),
-    "pack_tokens": ("calibrate", "pretrain"),
-    "calibrate": ("pretrain", "dpo"),
-    "build_preferences": ("dpo",),
-    "pretrain": ("dpo", "score_benchmark", "continue_speech", "summarize", "render_report"),
-    "dpo": ("score_benchmark", "continue_speech", "summarize", "render_report"),
-    "build_benchmark": ("score_benchmark", "score_baselines"),
-    "score_vocoder": ("summarize", "render_report"),
-    "score_benchmark": ("summarize",),
-    "score_baselines": ("summarize",),
-    "continue_speech": ("score_continuations", "render_report"),
-    "score_continuations": ("summarize", "render_report"),
-    "summarize": ("render_report",),
-}
-"""Which rules read what a rule writes; a test compares it with Snakemake's own graph."""
+from slamflow.report.rules import RULES
+from slamflow.report.table import duration, number
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, LANE = 168, 66, 18, 44, 24
 
 
 def needed_edges(names: list[str]) -> list[tuple[str, str]]:
     """The edges among these rules, less those that a longer way says already."""
-    follows = {name: [other for other in NEXT.get(name, ()) if other in names] for name in names}
+    known = [name for name in names if name in RULES]
+    follows = {name: [other for other in RULES[name].read_by if other in names] for name in known}
 
     def reaches(start: str, end: str) -> bool:
         return any(other == end or reaches(other, end) for other in follows[start])
 
     return [
         (name, other)
-        for name in names
+        for name in known
         for other in follows[name]
         if not any(between != other and reaches(between, other) for between in follows[name])
     ]
@@ -82,7 +35,7 @@ def layers(names: list[str], edges: list[tuple[str, str]]) -> tuple[list[list[st
     """Rules by how many steps they are from the last one, and the way of each edge through the layers.
 
     An edge that passes a layer has a lane of its own there, named `rule>rule`. Each layer is sorted by the places of
-    the neighbours above and below, so that edges cross little (Sugiyama, Tagawa and Toda 1981).
+    the neighbors above and below, so that edges cross little (Sugiyama, Tagawa and Toda 1981).
     """
     depth = dict.fromkeys(names, 0)
     for _ in names:
@@ -119,7 +72,7 @@ def across(row: list[str]) -> dict[str, float]:
 def stage_picture(stages: list[dict[str, Any]]) -> Markup:
     """Boxes from top to bottom, with each rule's share of the time as a bar."""
     costs = {stage["rule"]: stage for stage in stages}
-    names = [name for name in (*NEXT, "render_report") if name in costs or name in ("summarize", "render_report")]
+    names = [name for name in RULES if name in costs or name in ("summarize", "render_report")]
     names += [name for name in costs if name not in names]
     edges = needed_edges(names)
     rows, ways = layers(names, edges)

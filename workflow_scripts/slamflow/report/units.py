@@ -1,21 +1,25 @@
-"""Statistics of units: how long they last and how evenly they are used."""
+"""The page's statistics of units: how long they last and how evenly they are used."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from slamflow.errors import InputError
+from slamflow import files
+from slamflow.report import charts
+from slamflow.report.summary import name_of_encoder
+from slamflow.shards.units import read_batches
 
 COLUMNS = ["units", "durations"]
 LONGEST = 10
-"""Durations of so many frames or more are counted together."""
+"""Durations of this many ticks or more are counted together."""
+ROWS_AT_ONCE = 10_000
 
 Counts = npt.NDArray[np.int64]
 
@@ -27,7 +31,7 @@ class Usage:
     units: Counts
     """int64 [vocabulary]"""
     durations: Counts
-    """int64 [LONGEST]: of 1, 2, ..., and of LONGEST frames or more."""
+    """int64 [LONGEST]: of 1, 2, ..., and of LONGEST ticks or more."""
 
     @property
     def entropy(self) -> float:
@@ -36,23 +40,49 @@ class Usage:
         return float(-(share * np.log2(share)).sum())
 
 
-def read_units(paths: Iterable[Path]) -> Iterator[pa.Table]:
-    """Yield unit shards, one after another: all of them together may not fit. Raises InputError if one is not."""
-    for path in paths:
-        try:
-            table = pq.ParquetFile(path).read(COLUMNS).select(COLUMNS)
-        except (pa.ArrowException, OSError, KeyError) as error:
-            raise InputError(f"{path}: cannot be read as units ({error}); delete it and run again") from None
-        yield table
-
-
-def usage(tables: Iterable[pa.Table], vocabulary: int) -> Usage:
-    """Count units and durations of tables of utterances."""
+def usage(batches: Iterable[pa.RecordBatch], vocabulary: int) -> Usage:
+    """Count units and durations of utterances."""
     used = np.zeros(vocabulary, dtype=np.int64)
     lasting = np.zeros(LONGEST + 1, dtype=np.int64)
-    for table in tables:
-        for batch in table.to_batches():
-            units, durations = (batch.column(name).flatten().to_numpy(zero_copy_only=False) for name in COLUMNS)
-            used += np.bincount(units, minlength=vocabulary)
-            lasting += np.bincount(np.minimum(durations, LONGEST), minlength=LONGEST + 1)
+    for batch in batches:
+        units, durations = (batch.column(name).flatten().to_numpy(zero_copy_only=False) for name in COLUMNS)
+        used += np.bincount(units, minlength=vocabulary)
+        lasting += np.bincount(np.minimum(durations, LONGEST), minlength=LONGEST + 1)
     return Usage(used, lasting[1:])
+
+
+def read_shards(manifests: Iterable[Path], encoder: str) -> Iterator[pa.RecordBatch]:
+    """Yield the units of an encoder, some at a time: all of them together may not fit.
+
+    A shard lies beside its manifest, which says whose units they are. Raises InputError if one of the two is damaged.
+    """
+    for path in manifests:
+        if name_of_encoder(path, files.read_json(path)) == encoder:
+            yield from read_batches(path.with_suffix(".parquet"), COLUMNS, ROWS_AT_ONCE)
+
+
+def unit_statistics(told: dict[str, Any] | None, manifests: Iterable[Path]) -> dict[str, Any] | None:
+    """Pictures of how units are used and how long they last; `told` is what the summary says of them."""
+    if told is None or told["vocabulary"] is None:
+        return None
+    counted = usage(read_shards(manifests, told["encoder"]), told["vocabulary"])
+    if not counted.units.any():
+        return None
+    shares = counted.durations / max(1, counted.durations.sum())
+    used = np.sort(counted.units)[::-1] / max(1, counted.units.sum())
+    rate = told["tokens_per_second"]
+    return {
+        "used": int((counted.units > 0).sum()),
+        "entropy": counted.entropy,
+        "perplexity": 2**counted.entropy,
+        "bits_per_second": counted.entropy * rate if rate else None,
+        "frame_ms": 1000 / told["frame_rate_hz"],
+        "durations": charts.bars(
+            [float(share) for share in shares],
+            [f"{index + 1}" if index + 1 < LONGEST else f"{LONGEST}+" for index in range(LONGEST)],
+            "how many frames units last",
+            [f"{100 * share:.0f} %" if share >= 0.005 else "" for share in shares],
+        ),
+        "profile": charts.profile([float(share) for share in used], "how often units occur", "commonest", "rarest"),
+        "commonest": float(used[0]),
+    }

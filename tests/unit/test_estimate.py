@@ -1,0 +1,244 @@
+"""The estimate: operations against a slow count, published sizes, and sums that say what is missing."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModelForCausalLM
+
+import estimate as command
+from slamflow.assets.asset import Asset
+from slamflow.corpora.hub import HubAudio
+from slamflow.errors import InputError
+from slamflow.estimate import rates
+from slamflow.estimate.estimate import Estimate, Sum, add_up, estimate
+from slamflow.estimate.shapes import model_shapes
+from slamflow.lm.flops import forward_flops_per_token, shape_of, shape_of_config, training_flops_per_token
+from slamflow.recipe.recipe import Recipe
+from slamflow.tokenizers import TOKENIZERS
+
+ROOT = Path(__file__).parents[2]
+QWEN = {
+    "model_type": "qwen2",
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "vocab_size": 151936,
+    "tie_word_embeddings": True,
+}
+SMALL = {**QWEN, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+H100 = next(device for device in rates.DEVICES if device.name == "H100")
+
+
+def config(keys: dict[str, Any], **changes: Any) -> Any:
+    values = {**keys, **changes}
+    return AutoConfig.for_model(values.pop("model_type"), **values)
+
+
+def recipe(**changes: Any) -> Recipe:
+    """A recipe in the manner of Slam."""
+    base = {
+        "recipe": "r",
+        "corpora": {
+            "books": {
+                "kind": "hub",
+                "repo": "a/b",
+                "revision": "0" * 40,
+                "splits": {"train": {"files": ["*.parquet"], "hours": 50_000, "bytes": 10**12}},
+            },
+            "stories": {"kind": "stories", "splits": {"preference": {"stories": 600}}},
+        },
+        "encoders": {"mhubert": {"kind": "hubert", "model": "hubert", "codebook": "asset:hubert/km"}},
+        "datasets": {"speech": {"encoder": "mhubert", "train": ["books/train"]}},
+        "preferences": {"endings": {"corpus": "stories", "encoder": "mhubert"}},
+        "models": {
+            "slam": {"init": "qwen", "data": "speech", "tokens": 1_400_000_000, "batch_tokens": 78 * 1024},
+            "aligned": {"objective": "dpo", "init": "slam", "pairs": "endings", "hours": 0.5},
+        },
+    }
+    return Recipe.model_validate({**base, **changes})
+
+
+ASSETS = {
+    "qwen": Asset.model_validate(
+        {
+            "licence": "x",
+            "citation": "x",
+            "architecture": QWEN,
+            "files": {"model.safetensors": {"sources": ["https://x"], "sha256": "0" * 64, "bytes": 10**9}},
+        }
+    ),
+    "hubert": Asset.model_validate(
+        {"licence": "x", "citation": "x", "files": {"km": {"sources": ["https://x"], "sha256": "0" * 64}}}
+    ),
+}
+
+
+def estimated(of: Recipe, assets: dict[str, Asset] = ASSETS, resources: Path = Path("nowhere")) -> Estimate:
+    return estimate(of, assets, model_shapes(of, assets, resources))
+
+
+# Operations
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_formula_counts_what_torch_counts(tied: bool) -> None:
+    model = AutoModelForCausalLM.from_config(config(SMALL, vocab_size=52, tie_word_embeddings=tied))
+    model.set_attn_implementation("eager")
+    context = 32
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids=torch.ones(1, context, dtype=torch.long), use_cache=False)
+    shape = shape_of(model)
+    # eager attention computes the masked half too; norms, biases and the rotary embedding are no products
+    full = counter.get_total_flops() - 4 * 2 * 64 * context * (context - 1) / 2
+    vectors = sum(parameter.numel() for parameter in model.parameters() if parameter.ndim == 1)
+    assert forward_flops_per_token(shape, context) == pytest.approx(full / context + 2 * vectors, rel=1e-3)
+
+
+def test_slams_model_has_the_published_size() -> None:
+    shape = shape_of_config(config(QWEN, vocab_size=502))
+    assert shape.parameters == shape.without_embeddings == 358_347_904
+    assert training_flops_per_token(shape, 1024) / 1e9 == pytest.approx(rates.SLAM_TOKEN_GFLOP, rel=1e-4)
+
+
+def test_embeddings_that_are_only_looked_up_cost_nothing() -> None:
+    tied, untied = (shape_of_config(config(SMALL, vocab_size=1000, tie_word_embeddings=tie)) for tie in (True, False))
+    assert untied.parameters - tied.parameters == 64_000
+    assert untied.without_embeddings == tied.without_embeddings == tied.parameters
+
+
+def test_opts_positions_are_looked_up_too() -> None:
+    keys = {"model_type": "opt", "hidden_size": 64, "ffn_dim": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    long, short = (shape_of_config(config(keys, max_position_embeddings=size)) for size in (512, 256))
+    assert long.parameters - short.parameters == 256 * 64
+    assert long.without_embeddings == short.without_embeddings
+
+
+# A recipe
+
+
+def test_hours_and_tokens_follow_from_each_other() -> None:
+    slam, aligned = estimated(recipe()).trainings
+    hours, tokens = slam.on(H100)
+    # The published projection: 1.4e9 tokens at 173,000 a second are 2.2 h.
+    assert hours == pytest.approx(1.4e9 / 173_000 / 3600, rel=0.01)
+    assert tokens == pytest.approx(1.4e9, rel=1e-4)
+    timed = recipe(models={"slam": {"init": "qwen", "data": "speech", "hours": 23.5}})
+    hours, tokens = estimated(timed).trainings[0].on(H100)
+    assert (hours, tokens) == (23.5, pytest.approx(23.5 * 3600 * 173_000, rel=0.01))
+    assert aligned.on(H100)[0] == 0.5
+    assert slam.state_gb() == pytest.approx(358_347_904 * 16 / 1e9)
+
+
+def test_a_recipe_by_hand() -> None:
+    found = estimated(recipe())
+    books, preference = found.speech
+    assert (books.hours, books.download, books.bytes) == (50_000, True, 10**12)
+    assert books.tokens == pytest.approx(3.5e9, rel=0.01)  # as published
+    assert preference.hours == pytest.approx(600 * 14.19 / 3600)
+    assert (found.download_bytes, found.unknown_downloads) == (10**9, 1)
+    assert found.disk["models"] == Sum(2 * 4 * 358_347_904)
+    assert found.disk["audio"].value == pytest.approx(10**12, rel=1e-3)
+    costs = {cost.rule: cost for cost in found.costs(recipe(), H100)}
+    assert costs["extract_units"].device_hours.value == pytest.approx(50_000 * 9.4 / 1e3 / H100.tflops, rel=1e-3)
+    assert costs["train aligned"].device_hours == Sum(0.5)
+
+
+def test_what_is_not_known_is_not_taken_for_nothing() -> None:
+    corpora = {
+        "books": {
+            "kind": "hub",
+            "repo": "a/b",
+            "revision": "0" * 40,
+            "splits": {"train": {"files": ["*.parquet"]}},
+        }
+    }
+    models = {"slam": {"init": "qwen", "data": "speech"}}
+    unknown = recipe(corpora=corpora, models=models, preferences={})
+    found = estimated(unknown, {**ASSETS, "qwen": ASSETS["qwen"].model_copy(update={"architecture": None})})
+    costs = {cost.rule: cost for cost in found.costs(unknown, H100)}
+    assert not costs["extract_units"].device_hours.whole
+    assert not costs["train slam"].device_hours.whole
+    assert found.trainings[0].on(H100)[0] is None
+    assert not found.disk["models"].whole
+    assert add_up([1.0, None, 2.0]) == (3.0, False)
+    assert add_up([]) == (0.0, True)
+
+
+def test_a_downloaded_config_is_read_first(tmp_path: Path) -> None:
+    folder = tmp_path / "assets" / "qwen"
+    folder.mkdir(parents=True)
+    config(SMALL).save_pretrained(folder)
+    shapes = model_shapes(recipe(), ASSETS, tmp_path)
+    assert shapes["slam"] == shapes["aligned"] == shape_of_config(config(SMALL, vocab_size=502))
+    layered = recipe(models={"slam": {"init": "qwen", "data": "speech", "layers": 1}})
+    assert model_shapes(layered, ASSETS, tmp_path)["slam"] == shape_of_config(
+        config(SMALL, vocab_size=502, num_hidden_layers=1)
+    )
+
+
+def test_keys_for_the_estimate_alone_rerun_nothing() -> None:
+    values = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
+    split = {"files": ["*.parquet"]}
+    plain, told = (
+        HubAudio.model_validate({**values, "splits": {"train": one}}).job("c", "train", "0000-of-0001")
+        for one in (split, {**split, "hours": 3.0, "bytes": 5})
+    )
+    assert plain == told
+
+
+def test_every_tokenizer_says_what_it_takes() -> None:
+    for name in TOKENIZERS.names():
+        values = {"kind": name, "fit": {"corpora": ["stories/train"]}, "model": "m"}
+        kind = TOKENIZERS.settings(name)
+        tokenizer = kind.model_validate({key: value for key, value in values.items() if key in kind.model_fields})
+        known = [tokenizer.gflop_per_second(), tokenizer.seconds_per_core_second()]
+        assert known.count(None) == 1, name
+        assert tokenizer.units_per_second > 0
+
+
+# The command
+
+
+def test_the_pocket_has_an_estimate(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    over = tmp_path / "over.yaml"
+    over.write_text(yaml.safe_dump({"models": {"cold": {"tokens": None, "hours": 2.0}}}))
+    options = ["--configfile", str(over), "--results", str(tmp_path), "--device", "H100", "A100"]
+    command.main([*options, "--price", "2", "A100=1.5"])
+    text = capsys.readouterr().out
+    lines = {line.split("  ")[0]: line.split() for line in text.splitlines() if line}
+    assert lines["cold"][-2] == "2.00"
+    assert lines["H100"][-1] == pytest.approx("4.00")
+    assert float(lines["A100"][-1]) == pytest.approx(3.0, abs=0.01)
+    assert "train cold" in text
+
+
+def test_the_overview_has_a_line_for_each_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["--configfile", str(ROOT / "config.yaml"), "--overview"])
+    head, _, pocket = capsys.readouterr().out.splitlines()
+    assert head.count("|") == pocket.count("|")
+    assert pocket.startswith("| pocket |")
+
+
+def test_bad_options_are_refused(tmp_path: Path) -> None:
+    for options, message in (
+        (["--device", "abacus"], "not in the table"),
+        (["--price", "much"], "write an amount per hour"),
+        (["--price", "abacus=1"], "no device 'abacus'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            command.main([*options, "--results", str(tmp_path)])
+
+
+def test_rates_are_plausible() -> None:
+    for device in rates.DEVICES:
+        assert device.peak_tflops is None or 0.3 <= device.tflops / device.peak_tflops <= 0.45
+    assert math.isclose(rates.slam_rate(16_500), 37.7, abs_tol=0.05)

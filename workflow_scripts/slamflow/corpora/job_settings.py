@@ -1,0 +1,63 @@
+"""Settings of the jobs that write, speak and collect what corpora hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from slamflow.corpora import CORPORA
+from slamflow.corpora.recorded import RecordedSettings
+from slamflow.corpora.spoken_pairs import SpokenPairCorpus
+from slamflow.recipe.base import Settings
+from slamflow.text import TEXT_SOURCES, TextSettings
+from slamflow.tts import ENGINES, EngineSettings
+
+
+class WriteStories(Settings):
+    """Settings of one write_stories job."""
+
+    text: Annotated[TextSettings, TEXT_SOURCES]
+    corpus: str
+    split: str
+    stories: Annotated[int | None, Field(ge=1)]
+    shard: str
+
+
+class WriteMinimalPairs(Settings):
+    """Settings of one write_minimal_pairs job."""
+
+    task: str
+    """The name in slamflow.text.PAIR_TEXTS."""
+    split: str
+    pairs: Annotated[int, Field(ge=2, multiple_of=2)]
+    seed: int
+    shard: str
+
+
+class SynthesizeStories(Settings):
+    """Settings of one synthesize_stories job."""
+
+    speech: Annotated[EngineSettings, ENGINES]
+    corpus: str
+    split: str
+
+
+class CollectAudio(Settings):
+    """Settings of one collect_audio job."""
+
+    corpus: str
+    split: str
+    shard: str
+    recordings: Annotated[RecordedSettings, CORPORA]
+    """The corpus with this split alone; where it lies is said by --source."""
+
+
+class CollectPairs(Settings):
+    """Settings of one collect_pairs job."""
+
+    corpus: str
+    split: str
+    shard: str
+    pairs: Annotated[SpokenPairCorpus, CORPORA]
+    """The corpus with this split alone; where a folder lies is said by --source."""

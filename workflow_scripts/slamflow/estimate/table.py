@@ -1,0 +1,260 @@
+"""An estimate as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from slamflow import files
+from slamflow.estimate.estimate import Cost, Estimate, Sum, Training, add_up
+from slamflow.estimate.rates import Device
+from slamflow.recipe.recipe import Recipe
+from slamflow.report.table import number, table
+
+
+def amount(value: float | None) -> str:
+    """A count as 1.41 B, 600.7 M or 12,000; a dash for None."""
+    if value is None:
+        return "-"
+    for size, letter in ((1e9, "B"), (1e6, "M")):
+        if value >= size:
+            return f"{value / size:,.2f} {letter}"
+    return f"{value:,.0f}"
+
+
+def size(value: float | None) -> str:
+    """Bytes as 1.4 GB; a dash for None."""
+    if value is None:
+        return "-"
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if value >= unit:
+            return f"{value / unit:,.1f} {name}"
+    return f"{value / 1e3:,.1f} kB"
+
+
+def hours(value: float | None) -> str:
+    """Hours, with as many digits as matter; a dash for None."""
+    if value is None:
+        return "-"
+    if 0 < value < 0.005:
+        return "<0.01"
+    return f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def partly(shown: Callable[[float | None], str], total: Sum) -> str:
+    """A sum, with a + after it if a part is not known; a dash if nothing is."""
+    if total.whole:
+        return shown(total.value)
+    return f"{shown(total.value)}+" if total.value else "-"
+
+
+def device_hours(costs: list[Cost]) -> Sum:
+    """Of all jobs together."""
+    return Sum(sum(cost.device_hours.value for cost in costs), all(cost.device_hours.whole for cost in costs))
+
+
+def measured_devices(recipe: Recipe, results: Path) -> dict[str, dict[str, Any]]:
+    """What calibrate found on this machine, by model."""
+    folder = results / "calibration" / recipe.recipe
+    return {path.stem: files.read_json(path) for path in sorted(folder.glob("*.json")) if path.stem in recipe.models}
+
+
+def device_rows(recipe: Recipe, estimate: Estimate, devices: list[Device], prices: dict[str, float]) -> list[list[str]]:
+    """One line a device: how long, on what, and what it takes."""
+    rows = []
+    for device in devices:
+        costs = estimate.costs(recipe, device)
+        whole = device_hours(costs)
+        longest = max(costs, key=length)
+        price = prices.get(device.name, prices.get(""))
+        needs = [need for training in estimate.trainings if (need := training.state_gb()) is not None]
+        fits = "-" if device.memory_gb is None or not needs else ("yes" if max(needs) < device.memory_gb else "no")
+        rows.append(
+            [
+                device.name,
+                number(device.tflops) if device.tflops >= 1 else f"{device.tflops:.3f}",
+                partly(hours, whole),
+                longest.rule,
+                hours(length(longest)),
+                fits,
+                "-" if device.watts is None else partly(number, times(whole, device.watts / 1e3)),
+                "-" if price is None else partly(lambda value: number(value, 2), times(whole, price)),
+            ]
+        )
+    return rows
+
+
+def model_rows(estimate: Estimate, device: Device) -> list[list[str]]:
+    """One line a model, on a device."""
+    rows = []
+    for training in estimate.trainings:
+        takes, tokens = training.on(device)
+        shape = training.shape
+        step = training.tokens_per_step
+        rows.append(
+            [
+                training.name,
+                training.start,
+                number(shape.parameters / 1e6 if shape else None),
+                number(shape.without_embeddings / 1e6 if shape else None),
+                f"{training.context:,}",
+                number(training.flops_per_token / 1e9 if training.flops_per_token else None, 3),
+                amount(tokens),
+                amount(tokens / step) if tokens is not None and step else "-",
+                hours(takes),
+                number(training.state_gb()),
+            ]
+        )
+    return rows
+
+
+def length(cost: Cost) -> float:
+    """Hours on the device, or core hours if these are more."""
+    return max(cost.device_hours.value, cost.core_hours.value)
+
+
+def times(total: Sum, factor: float) -> Sum:
+    """A sum in another unit."""
+    return Sum(total.value * factor, total.whole)
+
+
+def stage_rows(costs: list[Cost]) -> list[list[str]]:
+    """One line a kind of job, the longest first."""
+    order = sorted(costs, key=length, reverse=True)
+    return [[cost.rule, partly(hours, cost.device_hours), partly(hours, cost.core_hours)] for cost in order]
+
+
+def calibration_rows(trainings: list[Training], measured: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """One line a model that calibrate measured here: for the tokens or the hours that the recipe now says."""
+    rows = []
+    for training in trainings:
+        found = measured.get(training.name)
+        if found is None:
+            continue
+        rate = found["tokens_per_second"] * 3600
+        takes = training.hours if training.hours is not None else (training.tokens or 0) / rate
+        rows.append(
+            [
+                training.name,
+                f"{found['device']} ({found['ranks']})",
+                number(found["tokens_per_second"], 0),
+                f"{found['tflops']:.3g}",
+                number(found["micro_batch_tokens"], 0),
+                str(found["zero_stage"]),
+                number(found["peak_memory_mb"] / 1e3),
+                hours(takes),
+                amount(takes * rate),
+            ]
+        )
+    return rows
+
+
+def show(
+    recipe: Recipe,
+    estimate: Estimate,
+    devices: list[Device],
+    prices: dict[str, float],
+    measured: dict[str, dict[str, Any]],
+    last_run: dict[str, Any] | None,
+) -> str:
+    """The whole estimate."""
+    speech = [
+        [
+            one.name,
+            ", ".join(one.encoders),
+            number(one.hours),
+            amount(one.tokens),
+            size(one.bytes),
+            "streamed" if one.download else "",
+        ]
+        for one in estimate.speech
+    ]
+    unknown = f", and {estimate.unknown_downloads} files of unknown size" if estimate.unknown_downloads else ""
+    streamed = [one.bytes for one in estimate.speech if one.download]
+    more = f"; streamed corpora {partly(size, add_up(streamed))}" if streamed else ""
+    first = devices[0]
+    parts = [
+        f"{recipe.recipe}: what it takes. Nothing was run. A dash or a + marks what neither the recipe nor the "
+        "rates tell.\n",
+        table("Speech", ["corpus", "encoders", "hours", "tokens", "audio", ""], speech, 2),
+        f"Downloads: assets {size(estimate.download_bytes)}{unknown}{more}\n",
+        table(
+            f"Models, on {first.name}",
+            [
+                "model",
+                "from",
+                "million parameters",
+                "without embeddings",
+                "context",
+                "GFLOP/token",
+                "tokens",
+                "steps",
+                "hours",
+                "state GB",
+            ],
+            model_rows(estimate, first),
+            2,
+        ),
+        table(
+            "Measured on this machine (calibrate)",
+            ["model", "device", "tokens/s", "TFLOP/s", "at once", "ZeRO", "memory GB", "hours", "tokens"],
+            calibration_rows(estimate.trainings, measured),
+            2,
+        ),
+        table(
+            f"Jobs, on {first.name}", ["job", "device hours", "core hours"], stage_rows(estimate.costs(recipe, first))
+        ),
+        table("Disk", ["what", "size"], [[name, partly(size, value)] for name, value in estimate.disk.items()]),
+        table(
+            "Devices",
+            ["device", "TFLOP/s", "device hours", "longest", "its hours", "state fits", "kWh", "price"],
+            device_rows(recipe, estimate, devices, prices),
+        ),
+    ]
+    if last_run is not None:
+        stages = sorted(last_run["stages"], key=lambda stage: -stage["seconds"])
+        rows = [
+            [
+                stage["rule"],
+                hours(stage["seconds"] / 3600),
+                size(None if stage["disk_mb"] is None else stage["disk_mb"] * 1e6),
+            ]
+            for stage in stages
+        ]
+        parts.append(table("The last run here, measured", ["rule", "hours", "disk"], rows))
+    parts.append(notes(devices))
+    return "\n".join(part for part in parts if part)
+
+
+def notes(devices: list[Device]) -> str:
+    """Where the figures come from."""
+    lines = ["Where the figures come from"]
+    lines += [f"* {device.name}: {device.source}." for device in devices]
+    lines += [
+        "* A token of training: 6 N, N without input embeddings, and causal attention over the context; of DPO 8 N, "
+        "with the reference. A device's rate is taken to be the same for all models.",
+        "* Units per second of speech, seconds of a story or a pair, and the costs of encoders and speech engines are "
+        "those that their kinds state (slamflow/tokenizers, corpora, text, tts). Reading and decoding audio come on "
+        "top.",
+        "* State: 16 bytes a parameter for weight, gradient and moments. Activations come on top; calibrate measures "
+        "both. kWh: the board at its stated power. Scoring, continuations and vocoders are not counted.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def overview_row(recipe: Recipe, estimate: Estimate, devices: list[Device]) -> list[str]:
+    """One line for a recipe: hours of speech, downloads, the largest model, its tokens, and hours by device."""
+    first = devices[0]
+    trainings = [training for training in estimate.trainings if recipe.models[training.name].data is not None]
+    largest = max(trainings, key=lambda one: (one.shape.parameters if one.shape else 0, one.tokens or 0), default=None)
+    speech = add_up(one.hours for one in estimate.speech)
+    return [
+        recipe.recipe,
+        partly(lambda value: number(value, 0), speech),
+        partly(size, estimate.disk["assets"]),
+        largest.name if largest else "-",
+        number(largest.shape.parameters / 1e6 if largest and largest.shape else None, 0),
+        amount(largest.on(first)[1]) if largest else "-",
+        *(partly(hours, device_hours(estimate.costs(recipe, device))) for device in devices),
+    ]

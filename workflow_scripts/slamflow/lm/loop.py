@@ -1,0 +1,274 @@
+"""The training loop, on DeepSpeed's engine.
+
+What is learned is an `Objective` (slamflow/lm/objective.py); the loop does the rest: accumulation, ranks, clipping, the
+learning rate, validation, curves, saves and resuming. A training with a fixed number of steps that was killed and
+resumed gives the weights of an unbroken one; one with a fixed time budget ends when that is used (slamflow/lm/pace.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from slamflow import files
+from slamflow.errors import InputError
+from slamflow.lm import state
+from slamflow.lm.devices import Machine, Ranks
+from slamflow.lm.metrics import Metrics
+from slamflow.lm.objective import Objective
+from slamflow.lm.objectives import TrainingSettings
+from slamflow.lm.pace import NOTHING, Clock, Pace, Step, StepPace, TimePace
+
+log = logging.getLogger("slamflow")
+WEIGHTS = "state.safetensors"
+SECONDS_BETWEEN_LINES = 10.0
+STOPPED = 128 + signal.SIGTERM
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The result of a training."""
+
+    steps: int
+    tokens: int
+    seconds: float
+    """Of the steps alone, without validation and saves."""
+    validation_loss: dict[str, float]
+    metrics: Path
+    budget: dict[str, float]
+    """With hours: `hours`, and `seconds` from the first step to the end of the last save. Else empty."""
+
+
+def train(
+    model: PreTrainedModel,
+    objective: Objective,
+    settings: TrainingSettings,
+    machine: Machine,
+    ranks: Ranks,
+    folder: Path,
+    fingerprint: dict[str, Any],
+) -> Trained:
+    """Train `model` in place, resuming from the last save in `folder` if it has the same fingerprint.
+
+    The caller holds the folder's lock. On SIGTERM the state is saved and the process ends with 143.
+    Raises InputError when the loss is not finite; the last save is kept.
+    """
+    micro_batches = len(objective.micro_batches(0))
+    engine = make_engine(model, settings, machine, ranks, micro_batches)
+    step, seconds, validation, last = 0, 0.0, {}, False
+    timed: dict[str, Any] = {}
+    if found := state.latest(folder, fingerprint):
+        path, record = found
+        restore(engine, machine, path, record["step"])
+        step, seconds, validation, last = (record[key] for key in ("step", "seconds", "validation_loss", "last"))
+        timed = record["pace"]
+    run = files.sha256_json(fingerprint)
+    clock = Clock(folder, run) if ranks.main and settings.hours is not None else None
+    ranks.barrier()
+
+    def save() -> None:
+        record = {
+            "fingerprint": fingerprint,
+            "step": step,
+            "seconds": seconds,
+            "validation_loss": validation,
+            "last": last,
+            "pace": pace.record(),
+        }
+        state.save(folder, step, record, lambda to: store(engine, machine, ranks, to), ranks.main, ranks.barrier)
+
+    with contextlib.ExitStack() as stack:
+        stopping = stack.enter_context(_stop_signal())
+        project = settings.wandb_project
+        metrics = stack.enter_context(Metrics(folder, step + 1, project, run[:12])) if ranks.main else None
+        pace: Pace = StepPace(objective.steps, settings, step)
+        if settings.hours is not None:
+            pace = TimePace(settings, timed, clock.read() if clock else 0.0, objective.validation_steps)
+        if step:
+            log.info("going on after step %d of %d", step, pace.steps(step))
+        said = time.monotonic()
+        while not last:
+            began = time.monotonic()
+            if clock:
+                clock.write(pace.spent())
+            batches = objective.micro_batches(step)
+            # The main rank decides and the sum tells the others.
+            decided = pace.decide(step) if ranks.main else NOTHING
+            own = sum(objective.count(batch) for batch in batches)
+            count, stop, *shared = ranks.sum(own, len(stopping), *decided)
+            if stop:
+                save()
+                log.info("stopped by a signal; step %d is saved", step)
+                raise SystemExit(STOPPED)
+            decision = Step(*shared)
+            last = bool(decision.last)
+            for group in engine.optimizer.param_groups:
+                group["lr"] = decision.learning_rate
+            means, norm = optimize(engine, objective, batches, count, settings, machine, ranks)
+            step += 1
+            if not math.isfinite(means["loss"]) or not math.isfinite(norm):
+                raise InputError(
+                    f"step {step}: the loss is {means['loss']} and the gradient's norm {norm}; "
+                    f"lower learning_rate or lengthen warmup. The last good save stays in {folder}"
+                )
+            took = time.monotonic() - began
+            seconds += took
+            pace.add("step", took)
+            line: dict[str, Any] = {
+                "step": step,
+                "tokens": step * objective.tokens_per_step,
+                **means,
+                "learning_rate": decision.learning_rate,
+                "gradient_norm": norm,
+                "tokens_per_second": round(objective.tokens_per_step / took, 1),
+            }
+            if settings.hours is not None:
+                line["budget_used"] = round(decision.used, 6)
+            if decision.validate:
+                began = time.monotonic()
+                engine.eval()
+                with torch.no_grad():
+                    validation = objective.validate(engine)
+                engine.train()
+                pace.add("validation", time.monotonic() - began)
+                if validation:
+                    line["validation_loss"] = validation
+            if metrics is not None:
+                metrics.add(line)
+            if decision.save:
+                began = time.monotonic()
+                save()
+                pace.add("save", time.monotonic() - began)
+            now = time.monotonic()
+            if last or "validation_loss" in line or now - said >= SECONDS_BETWEEN_LINES:
+                said = now
+                log.info(
+                    "step %d of %d: loss %.4f, %.0f tokens/s, %.0f s left%s",
+                    step,
+                    pace.steps(step),
+                    means["loss"],
+                    objective.tokens_per_step / took,
+                    pace.seconds_left(step),
+                    "".join(f", {name} {value:.4f}" for name, value in line.get("validation_loss", {}).items()),
+                )
+        budget = {} if settings.hours is None else {"hours": settings.hours, "seconds": round(pace.spent(), 1)}
+    return Trained(step, step * objective.tokens_per_step, seconds, validation, folder / "metrics.jsonl", budget)
+
+
+def optimize(
+    engine: Any,
+    objective: Objective,
+    batches: Sequence[Any],
+    count: float,
+    settings: TrainingSettings,
+    machine: Machine,
+    ranks: Ranks,
+) -> tuple[dict[str, float], float]:
+    """One step of the optimizer on this rank's `batches`, of `count` things over all ranks.
+
+    Returns the mean loss and the objective's further means, over all ranks, and the norm of the gradient.
+    """
+    loss_sum = 0.0
+    extras: dict[str, float] = {}
+    for batch in batches:
+        loss, more = objective.loss(engine, batch)
+        # DeepSpeed averages the gradients of the ranks: the factor makes it the mean over the whole batch.
+        engine.backward(loss * (ranks.count / max(count, 1)), scale_wrt_gas=False)
+        loss_sum += float(loss.detach())
+        for key, value in more.items():
+            extras[key] = extras.get(key, 0.0) + value
+        if engine.is_gradient_accumulation_boundary() and machine.zero_stage == 0:
+            norm = torch.nn.utils.clip_grad_norm_(engine.module.parameters(), settings.gradient_clip)
+        engine.step()
+    if machine.zero_stage:
+        norm = engine.get_global_grad_norm()
+    sums = [total / max(count, 1) for total in ranks.sum(loss_sum, *extras.values())]
+    return dict(zip(["loss", *extras], sums, strict=True)), float(norm)
+
+
+def make_engine(
+    model: PreTrainedModel, settings: TrainingSettings, machine: Machine, ranks: Ranks, accumulate: int
+) -> Any:
+    """DeepSpeed's engine around `model` with AdamW (Loshchilov and Hutter 2019), weight decay on matrices only.
+
+    Weights, gradients and moments are float32; with precision bf16 the forward pass runs under autocast.
+    """
+    import deepspeed
+
+    torch.nn.Module.to(model, ranks.device)
+    model.train()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, settings.learning_rate, (settings.betas[0], settings.betas[1]), fused=True)
+    config = {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": accumulate,
+        "zero_optimization": {"stage": machine.zero_stage},
+        "torch_autocast": {"enabled": settings.precision == "bf16", "dtype": "bfloat16"},
+        # Without ZeRO the loop clips, because DeepSpeed would not tell the norm.
+        "gradient_clipping": settings.gradient_clip if machine.zero_stage else 0.0,
+        "steps_per_print": 1 << 60,
+    }
+    engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
+    return engine
+
+
+def store(engine: Any, machine: Machine, ranks: Ranks, folder: Path) -> None:
+    """Write weights and moments: one safetensors file, or with ZeRO DeepSpeed's own checkpoint of all ranks."""
+    if machine.zero_stage:
+        engine.save_checkpoint(str(folder), tag="zero", save_latest=False)
+    elif ranks.main:
+        tensors = {}
+        for name, parameter in engine.module.named_parameters():
+            tensors[f"weight.{name}"] = parameter.detach()
+            for key in ("exp_avg", "exp_avg_sq"):
+                if parameter in engine.optimizer.state:
+                    tensors[f"{key}.{name}"] = engine.optimizer.state[parameter][key]
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
+
+
+def restore(engine: Any, machine: Machine, folder: Path, step: int) -> None:
+    """Read what `store` wrote after `step` steps. DeepSpeed's checkpoint is a pickle: only ever the run's own."""
+    if machine.zero_stage:
+        engine.load_checkpoint(str(folder), tag="zero")
+        return
+    tensors = load_file(folder / WEIGHTS)
+    with torch.no_grad():
+        for name, parameter in engine.module.named_parameters():
+            parameter.copy_(tensors[f"weight.{name}"])
+            if f"exp_avg.{name}" in tensors:
+                engine.optimizer.state[parameter] = {
+                    "step": torch.tensor(float(step), device=parameter.device),
+                    "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
+                    "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
+                }
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[list[int]]:
+    """A list that is empty until SIGTERM comes (a cluster's way to say that time is up)."""
+    received: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        received[:] = [number]
+
+    before = signal.signal(signal.SIGTERM, remember)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,70 @@
+"""The loss of next-token prediction on packed rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slamflow.lm.attention import Attention, model_inputs
+from slamflow.lm.devices import Ranks
+from slamflow.lm.objectives import TrainingDefaults
+from slamflow.shards.rows import Batch, Ints, Order, Rows, share
+
+
+class NextToken:
+    """Mean cross-entropy of the next token over rows; see slamflow.lm.objective.Objective."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        validation: Mapping[str, Rows],
+        settings: TrainingDefaults,
+        attention: Attention,
+        micro_batch_tokens: int,
+        ranks: Ranks,
+    ) -> None:
+        self.rows, self.validation, self.attention, self.ranks = rows, validation, attention, ranks
+        rows_per_step = max(1, round(settings.batch_tokens / rows.context))
+        self.order = Order(len(rows), rows_per_step, settings.seed)
+        self.tokens_per_step = rows_per_step * rows.context
+        self.steps = math.ceil((settings.tokens or 0) / self.tokens_per_step)
+        # Forward is a third of forward and backward.
+        self.validation_steps = sum(map(len, validation.values())) / rows_per_step / 3
+        self.micro_batch_tokens = micro_batch_tokens
+
+    def _share(self, rows: Rows, indices: Ints) -> Iterator[Batch]:
+        at_once = max(1, self.micro_batch_tokens // rows.context)
+        for part in share(indices, self.ranks.rank, self.ranks.count, at_once):
+            yield rows.read(part)
+
+    def micro_batches(self, step: int) -> Sequence[Batch]:
+        """This rank's micro-batches of a step."""
+        return list(self._share(self.rows, self.order.step(step)))
+
+    def count(self, batch: Batch) -> int:
+        """How many tokens are predicted."""
+        return int((batch.targets() >= 0).sum())
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Sum of the cross-entropies in nats, in float32."""
+        logits = model(**model_inputs(batch, self.attention, self.ranks.device)).logits
+        targets = torch.from_numpy(batch.targets()).to(self.ranks.device)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
+        return loss, {}
+
+    def validate(self, model: Any) -> dict[str, float]:
+        """Mean cross-entropy per predicted token of each validation corpus."""
+        result = {}
+        for name, rows in self.validation.items():
+            total, count = 0.0, 0
+            for batch in self._share(rows, np.arange(len(rows))):
+                total += float(self.loss(model, batch)[0])
+                count += self.count(batch)
+            total, count_all = self.ranks.sum(total, count)
+            result[name] = total / max(count_all, 1)
+        return result

@@ -1,0 +1,74 @@
+"""Settings of the jobs that summarize and show a run, and where a recipe names assets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from slamflow.adapters import ADAPTERS
+from slamflow.benchmarks import BENCHMARKS
+from slamflow.corpora import CORPORA
+from slamflow.lm.objectives import OBJECTIVES
+from slamflow.recipe.base import Settings
+from slamflow.recipe.recipe import Recipe
+from slamflow.scorers import BASELINES
+from slamflow.text import TEXT_SOURCES
+from slamflow.tokenizers import TOKENIZERS
+from slamflow.tts import ENGINES
+from slamflow.vocoders import VOCODERS
+
+FAMILIES = (*(CORPORA, TEXT_SOURCES, ENGINES, TOKENIZERS, VOCODERS, BENCHMARKS, OBJECTIVES, BASELINES, ADAPTERS),)
+KEYS_OF_KINDS = {family.key for family in FAMILIES} | {"model_type"}
+"""Keys whose values are names of kinds, of this project or (model_type) of transformers."""
+
+
+class Summarize(Settings):
+    """Settings of one summarize job."""
+
+    recipe: Recipe
+    jobs: dict[str, str] = {}
+    """For each rule, a regular expression of the names of its jobs that belong to the recipe."""
+
+
+class UsedAsset(Settings):
+    """An asset of the recipe: its terms, and where the recipe names it."""
+
+    licence: str
+    """SPDX identifier, or the name of the terms."""
+    citation: str
+    """What to cite."""
+    keys: list[str]
+    """The recipe's keys that name it."""
+
+
+class RenderReport(Settings):
+    """Settings of one render_report job."""
+
+    recipe: Recipe
+    assets: dict[str, UsedAsset] = {}
+
+
+def asset_uses(recipe: Recipe, names: Iterable[str]) -> dict[str, list[str]]:
+    """The keys of a recipe whose value is one of `names`, or a file asset:NAME/FILE; assets without any are left out.
+
+    The recipe's own `assets:` section and the names that it gives to its parts do not count.
+    """
+    known = set(names)
+    found: dict[str, list[str]] = {}
+    for key, value in _leaves(recipe.model_dump(mode="json", exclude={"assets", "recipe"})):
+        name = value.removeprefix("asset:").partition("/")[0] if value.startswith("asset:") else value
+        if name in known and key.rpartition(".")[2] not in KEYS_OF_KINDS:
+            found.setdefault(name, []).append(key)
+    return found
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted key and value of every text in a nest of dicts and lists."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from _leaves(part, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for part in value:
+            yield from _leaves(part, key)
+    elif isinstance(value, str):
+        yield key, value

@@ -1,0 +1,315 @@
+"""Everything about a run, as one JSON value."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from itertools import combinations
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import numpy as np
+
+from slamflow import files
+from slamflow.benchmarks import SPLITS
+from slamflow.errors import InputError
+from slamflow.evaluation.scores import read_pairs
+from slamflow.evaluation.statistics import difference_interval
+from slamflow.recipe.recipe import Recipe
+from slamflow.recipe.report import Summarize
+from slamflow.report.rules import RULES
+
+PACKAGES = ("torch", "transformers", "datasets", "deepspeed", "numpy", "pyarrow", "snakemake", "soundfile")
+STRONGEST_BASELINE = "5gram"
+VOCODER_KEYS = tuple(f"{rate}_{what}" for rate in ("wer", "per") for what in ("original", "resynthesis", "gap_ci95"))
+GENERATION_KEYS = (
+    *("n", "tokens", "gen_ppl", "gen_ppl_ci95", "gen_ppl_with_loops", "auto_bleu", "auto_bleu_ci95"),
+    *("empty_transcripts", "looped_transcripts"),
+)
+MEBIBYTE = 2**20
+AFTERWARDS = ("summarize", "render_report")
+"""Rules whose costs can only be those of an earlier run."""
+
+
+def commit_of(folder: Path) -> str | None:
+    """The git commit that `folder` is checked out at, with -dirty if files differ; None outside of git."""
+    try:
+        ask = ["git", "-C", str(folder)]
+        commit = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run([*ask, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{commit}-dirty" if changes.strip() else commit
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that are installed here."""
+    found = {"python": python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def today() -> str:
+    """The date in UTC, or that of SOURCE_DATE_EPOCH if it is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    return (datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)).date().isoformat()
+
+
+def name_of_encoder(path: Path, manifest: dict[str, Any]) -> str:
+    """Whose units or codebook a manifest is about. Raises InputError if it does not say."""
+    try:
+        return str(manifest["settings"]["name"])
+    except KeyError:
+        raise InputError(f"{path}: does not say which encoder it is of; make it again") from None
+
+
+def describe_units(
+    recipe: Recipe, manifests: Iterable[Path], codebooks: Iterable[Path], voices: Iterable[Path]
+) -> dict[str, Any] | None:
+    """Speech and units of the encoder that has the most speech; None without any.
+
+    `voices` are the files of compare_voices, which are taken as they are, those of other encoders too.
+    """
+    by_encoder: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for path in manifests:
+        manifest = files.read_json(path)
+        by_encoder[name_of_encoder(path, manifest)].append(manifest)
+    if not by_encoder:
+        return None
+    seconds = {name: sum(manifest["seconds"] for manifest in found) for name, found in by_encoder.items()}
+    encoder = max(seconds, key=lambda name: seconds[name])
+    clusters = {}
+    for path in codebooks:
+        manifest = files.read_json(path)
+        clusters[name_of_encoder(path, manifest)] = manifest["clusters"]
+    units = sum(manifest["units"] for manifest in by_encoder[encoder])
+    return {
+        "encoder": encoder,
+        "frame_rate_hz": recipe.encoders[encoder].tick_hz,
+        "vocabulary": clusters.get(encoder),
+        "tokens_per_second": round(units / seconds[encoder], 3) if seconds[encoder] else None,
+        "hours": round(seconds[encoder] / 3600, 3),
+        "utterances": sum(manifest["utterances"] for manifest in by_encoder[encoder]),
+        "quarantined": sum(manifest["quarantined"] for manifest in by_encoder[encoder]),
+        "voices": [files.read_json(path) for path in voices],
+    }
+
+
+def describe_training(path: Path) -> dict[str, Any]:
+    """One model's training, from its training.json."""
+    keys = ("model", "init", "seed", "tokens", "tokens_per_second", "validation_loss", "parameters", "seconds")
+    return read_record(path, (*keys, "device"), "train")
+
+
+def describe_vocoder(paths: Iterable[Path], encoder: str | None) -> dict[str, Any] | None:
+    """Word and phone error rates before and after a vocoder, as score_vocoder wrote them; fractions.
+
+    That of `encoder` if it has one, else the first; None without any.
+    """
+    records = [read_record(path, ("encoder", "n", *VOCODER_KEYS, "voices"), "score_vocoder") for path in paths]
+    return next((record for record in records if record["encoder"] == encoder), records[0] if records else None)
+
+
+def describe_generation(paths: Iterable[Path], models: list[str]) -> list[dict[str, Any]]:
+    """Figures of continuations: the truth first, then models, then what is left."""
+    records = [read_record(path, ("model", *GENERATION_KEYS), "score_continuations") for path in paths]
+    order = ["truth", *models]
+    return sorted(records, key=lambda one: order.index(one["model"]) if one["model"] in order else len(order))
+
+
+def read_record(path: Path, keys: Iterable[str], command: str) -> dict[str, Any]:
+    """Some keys of a JSON file that `command` wrote. Raises InputError if one is missing."""
+    record = files.read_json(path)
+    if missing := [key for key in keys if key not in record]:
+        raise InputError(f"{path}: no {missing[0]!r}; expected what {command} writes")
+    return {key: record[key] for key in keys}
+
+
+def story_gains(recipe: Recipe, scores: list[dict[str, Any]], pairs: list[Path]) -> list[dict[str, Any]]:
+    """What alignment gained over all story pairs of a corpus together: each model against the one it starts from.
+
+    One entry for each split and model where the corpus has several story benchmarks; pairs of one story are one
+    cluster, whichever benchmark they belong to.
+    """
+    table = {
+        (score["benchmark"], score["split"], score["model"]): path for score, path in zip(scores, pairs, strict=True)
+    }
+    by_corpus: dict[str, list[str]] = defaultdict(list)
+    for name, benchmark in recipe.benchmarks.items():
+        if benchmark.built_from == "stories":
+            by_corpus[benchmark.corpus].append(name)
+    result = []
+    for names in (names for names in by_corpus.values() if len(names) > 1):
+        for model, settings in recipe.models.items():
+            for split in SPLITS if settings.is_aligned else ():
+                wanted = [[(name, split, which) for which in (model, settings.init)] for name in names]
+                if any(key not in table for both in wanted for key in both):
+                    continue
+                tables = [[read_pairs(table[key]) for key in both] for both in wanted]
+                gains = np.concatenate([np.asarray(own["correct"]) - np.asarray(old["correct"]) for own, old in tables])
+                clusters = join_clusters([name for own, _ in tables for name in own["cluster"].to_pylist()])
+                result.append(
+                    {
+                        "benchmark": " + ".join(names),
+                        "split": split,
+                        "model": model,
+                        "against": settings.init,
+                        "gain": float(gains.mean()),
+                        "ci95": list(difference_interval(gains, clusters)),
+                    }
+                )
+    return result
+
+
+def join_clusters(names: list[str]) -> list[str]:
+    """Clusters of several benchmarks as one set: `a+b` holds the stories a and b, so cluster `a` is part of it."""
+    holder = {story: name for name in names if "+" in name for story in name.split("+")}
+    return [holder.get(name, name) for name in names]
+
+
+def differences(scores: list[dict[str, Any]], pairs: list[Path], models: list[str]) -> list[dict[str, Any]]:
+    """Each model against those before it and against the 5-gram, on the same pairs.
+
+    `scores` and `pairs` belong together one by one. `gain` is the model's accuracy minus the other's. Raises
+    InputError if two models were scored on different items.
+    """
+    found: dict[tuple[str, str], dict[str, tuple[dict[str, Any], Path]]] = defaultdict(dict)
+    for score, path in zip(scores, pairs, strict=True):
+        found[score["benchmark"], score["split"]][score["model"]] = (score, path)
+    result = []
+    for (benchmark, split), by_model in found.items():
+        known = [name for name in (STRONGEST_BASELINE, *models) if name in by_model]
+        tables = {name: read_pairs(by_model[name][1]) for name in known}
+        for against, model in sorted(combinations(known, 2), key=lambda pair: known.index(pair[1])):
+            if by_model[model][0]["manifest"] != by_model[against][0]["manifest"] or (
+                tables[model]["id"] != tables[against]["id"]
+            ):
+                raise InputError(
+                    f"{by_model[model][1]} and {by_model[against][1]} are scores of different items of {benchmark}; "
+                    "delete them and run again"
+                )
+            gains = np.asarray(tables[model]["correct"]) - np.asarray(tables[against]["correct"])
+            result.append(
+                {
+                    "benchmark": benchmark,
+                    "split": split,
+                    "model": model,
+                    "against": against,
+                    "gain": float(gains.mean()),
+                    "ci95": list(difference_interval(gains, tables[model]["cluster"].to_pylist())),
+                }
+            )
+    return result
+
+
+def stages(jobs: Mapping[str, str], job_costs: Path, resources: Path | None) -> list[dict[str, Any]]:
+    """Time, memory and disk of each rule: from Snakemake's benchmark files, {rule}/{job}.tsv, and what the jobs wrote.
+
+    `jobs` has for each rule a regular expression of the names of its jobs that count. `seconds` is the sum over the
+    rule's jobs, `max_rss_mb` the largest of one of them, `disk_mb` the sum of the files (both in MiB, as Snakemake
+    counts; null if not known).
+    """
+    result = []
+    for rule in (rule for rule in RULES if rule in jobs and rule not in AFTERWARDS):
+        found = {
+            path.relative_to(job_costs / rule).with_suffix("").as_posix(): path
+            for path in sorted((job_costs / rule).rglob("*.tsv"))
+        }
+        own = {job: read_costs(path) for job, path in found.items() if re.fullmatch(jobs[rule], job)}
+        if not own:
+            continue
+        costs = [row for rows in own.values() for row in rows]
+        memory = [number for row in costs if (number := row["max_rss"]) is not None]
+        result.append(
+            {
+                "rule": rule,
+                "jobs": len(own),
+                "seconds": round(sum(row["s"] or 0 for row in costs), 2),
+                "max_rss_mb": round(max(memory), 1) if memory else None,
+                "disk_mb": disk_mb(rule, own, job_costs.parent, resources),
+            }
+        )
+    return result
+
+
+def read_costs(path: Path) -> list[dict[str, float | None]]:
+    """The numbers `s` and `max_rss` of a benchmark file; None where Snakemake could not measure (-, NA, nan)."""
+
+    def measured(text: str) -> float | None:
+        try:
+            return value if math.isfinite(value := float(text)) else None
+        except ValueError:
+            return None
+
+    with open(path, encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    if any(key not in row for row in rows for key in ("s", "max_rss")):
+        raise InputError(f"{path}: not one of Snakemake's benchmark files; delete it")
+    return [{key: measured(row[key]) for key in ("s", "max_rss")} for row in rows]
+
+
+def disk_mb(rule: str, jobs: Iterable[str], results: Path, resources: Path | None) -> float | None:
+    """Size in MiB of what the jobs of a rule wrote; None if that is not known."""
+    roots = {"{results}": results, "{resources}": resources}
+    size = 0
+    for pattern in RULES[rule].writes:
+        root, _, below = pattern.partition("/")
+        folder = roots[root]
+        if folder is None:
+            return None
+        paths = (path for job in jobs for path in folder.glob(below.format(job=job)))
+        size += sum(path.stat().st_size for path in paths if path.is_file())
+    return round(size / MEBIBYTE, 3) if RULES[rule].writes else None
+
+
+def summarize(
+    settings: Summarize,
+    scores: list[Path],
+    pairs: list[Path],
+    training: list[Path],
+    unit_manifests: list[Path],
+    codebooks: list[Path],
+    voices: list[Path],
+    vocoders: list[Path],
+    generation: list[Path],
+    job_costs: Path | None,
+    resources: Path | None,
+) -> dict[str, Any]:
+    """The summary of a run. Raises InputError if a file is not what its flag says."""
+    recipe = settings.recipe
+    stems = [str(path).removesuffix(".json") for path in scores]
+    if stems != [str(path).removesuffix(".pairs.parquet") for path in pairs]:
+        raise InputError("--scores and --pairs must name the same scores in the same order (X.json, X.pairs.parquet)")
+    benchmarks = [files.read_json(path) for path in scores]
+    models = [describe_training(path) for path in training]
+    names = [model["model"] for model in models]
+    units = describe_units(recipe, unit_manifests, codebooks, voices)
+    return {
+        "recipe": recipe.recipe,
+        "provenance": {
+            "commit": commit_of(Path(__file__).parent),
+            "versions": versions(),
+            "device": ", ".join(sorted({model["device"] for model in models})) or None,
+            "config_digest": files.sha256_json(recipe.model_dump(mode="json")),
+            "date": today(),
+        },
+        "units": units,
+        "vocoder": describe_vocoder(vocoders, units["encoder"] if units else None),
+        "training": models,
+        "benchmarks": benchmarks,
+        "differences": differences(benchmarks, pairs, names) + story_gains(recipe, benchmarks, pairs),
+        "generation": describe_generation(generation, names),
+        "stages": stages(settings.jobs, job_costs, resources) if job_costs else [],
+    }

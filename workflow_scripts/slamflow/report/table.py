@@ -1,0 +1,191 @@
+"""A summary as plain text for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slamflow.scorers import BASELINES
+
+Row = list[str]
+
+
+def table(title: str, head: Row, rows: list[Row], text_columns: int = 1) -> str:
+    """Aligned columns: the first `text_columns` to the left, numbers to the right. Nothing without rows."""
+    if not rows:
+        return ""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+
+    def line(row: Row) -> str:
+        cells = zip(row, widths, strict=True)
+        return "  ".join(
+            cell.ljust(width) if column < text_columns else cell.rjust(width)
+            for column, (cell, width) in enumerate(cells)
+        ).rstrip()
+
+    return "\n".join([title, line(head), "  ".join("-" * width for width in widths), *map(line, rows), "", ""])
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A number with thousands apart, or a dash for null."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def points(value: float, signed: bool = False) -> str:
+    """A fraction as percent, or as percentage points with a sign."""
+    return f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
+
+
+def interval(bounds: list[float], signed: bool = False) -> str:
+    """A 95 % interval in percent."""
+    return f"[{points(bounds[0], signed)}, {points(bounds[1], signed)}]"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 12 s, 3:05 min or 2:03:05 h."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+
+
+def sort_key(score: dict[str, Any], models: list[str]) -> tuple[str, int, int]:
+    """By benchmark, test before dev, trained models in their order and baselines last."""
+    names = [*models, *BASELINES.names()]
+    place = names.index(score["model"]) if score["model"] in names else len(names)
+    return score["benchmark"], ("test", "dev").index(score["split"]), place
+
+
+def phenomena(summary: dict[str, Any], models: list[str]) -> str:
+    """Accuracies by phenomenon of the benchmarks that have some: a table each, with the models as columns."""
+    text = ""
+    by_benchmark: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for score in sorted(summary["benchmarks"], key=lambda score: sort_key(score, models)):
+        if score["phenomena"]:
+            by_benchmark.setdefault((score["benchmark"], score["split"]), []).append(score)
+    for (benchmark, split), scores in by_benchmark.items():
+        rows = [
+            [name, str(count["n"]), *(points(score["phenomena"][name]["accuracy"]) for score in scores)]
+            for name, count in scores[0]["phenomena"].items()
+        ]
+        head = ["phenomenon", "n", *(score["model"] for score in scores)]
+        text += table(f"Accuracy by phenomenon: {benchmark}, {split}, in percent", head, rows)
+    return text
+
+
+def vocoder(record: dict[str, Any] | None) -> str:
+    """Error rates before and after units and vocoder."""
+    if record is None:
+        return ""
+    rows = [
+        [
+            what,
+            points(record[f"{key}_original"]),
+            points(record[f"{key}_resynthesis"]),
+            points(record[f"{key}_resynthesis"] - record[f"{key}_original"], signed=True),
+            interval(record[f"{key}_gap_ci95"], signed=True),
+        ]
+        for key, what in (("wer", "words"), ("per", "phones"))
+    ]
+    head = ["errors %", "original", "resynthesis", "difference", "95 % interval"]
+    return table(f"Vocoder, n = {record['n']}", head, rows)
+
+
+def generation(records: list[dict[str, Any]]) -> str:
+    """Figures of continuations."""
+
+    def bounds(values: list[float] | None, factor: float) -> str:
+        return "-" if values is None else f"[{number(factor * values[0])}, {number(factor * values[1])}]"
+
+    rows = [
+        [
+            record["model"],
+            str(record["n"]),
+            number(record["gen_ppl"]),
+            bounds(record["gen_ppl_ci95"], 1),
+            "-" if record["auto_bleu"] is None else points(record["auto_bleu"]),
+            bounds(record["auto_bleu_ci95"], 100),
+            str(record["empty_transcripts"]),
+            str(record["looped_transcripts"]),
+        ]
+        for record in records
+    ]
+    head = ["model", "n", "GenPPL", "95 % interval", "auto-BLEU-2 %", "95 % interval", "empty", "loops"]
+    return table("Continuations", head, rows)
+
+
+def render(summary: dict[str, Any]) -> str:
+    """The whole summary."""
+    provenance, units = summary["provenance"], summary["units"]
+    models = [model["model"] for model in summary["training"]]
+    lines = [f"{summary['recipe']}: {provenance['date']}, commit {(provenance['commit'] or 'unknown')[:10]}"]
+    if (provenance["commit"] or "").endswith("-dirty"):
+        lines[0] += " with changes"
+    if provenance["device"]:
+        lines.append(f"device: {provenance['device']}")
+    if units:
+        lines.append(
+            f"units: {units['encoder']}, {number(units['vocabulary'], 0)} at {units['frame_rate_hz']:g} Hz, "
+            f"{number(units['tokens_per_second'])} tokens a second, {number(units['hours'], 2)} h of speech"
+        )
+    text = "\n".join([*lines, "", ""])
+
+    rows = [
+        [
+            model["model"],
+            str(model["init"]),
+            number(model["parameters"] / 1e6),
+            number(model["tokens"], 0),
+            duration(model["seconds"]),
+            number(model["tokens_per_second"], 0),
+            ", ".join(f"{name} {loss:.3f}" for name, loss in model["validation_loss"].items()) or "-",
+        ]
+        for model in summary["training"]
+    ]
+    head = ["model", "from", "million parameters", "tokens", "time", "tokens/s", "validation loss (nats/token)"]
+    text += table("Training", head, rows, text_columns=2)
+
+    rows = []
+    for score in sorted(summary["benchmarks"], key=lambda score: sort_key(score, models)):
+        name = f"{score['model']} (baseline)" if score["model"] in BASELINES.names() else score["model"]
+        what = [score["benchmark"], score["split"], name, str(score["n"])]
+        rows.append([*what, points(score["accuracy"]), interval(score["ci95"]), points(score["chance"])])
+    head = ["benchmark", "split", "model", "n", "accuracy %", "95 % interval", "chance %"]
+    text += table("Accuracy", head, rows, text_columns=3)
+
+    rows = [
+        [
+            gain["benchmark"],
+            gain["split"],
+            f"{gain['model']} - {gain['against']}",
+            points(gain["gain"], signed=True),
+            interval(gain["ci95"], signed=True),
+        ]
+        for gain in sorted(summary["differences"], key=lambda gain: sort_key(gain, models))
+    ]
+    head = ["benchmark", "split", "models", "gain", "95 % interval"]
+    text += table("Differences on the same pairs, in percentage points", head, rows, text_columns=3)
+
+    text += phenomena(summary, models)
+    text += vocoder(summary["vocoder"])
+    text += generation(summary["generation"])
+
+    stages = summary["stages"]
+    rows = [
+        [
+            stage["rule"],
+            str(stage["jobs"]),
+            duration(stage["seconds"]),
+            number(stage["max_rss_mb"], 0),
+            number(stage["disk_mb"]),
+        ]
+        for stage in stages
+    ]
+    if stages:
+        disk = sum(stage["disk_mb"] or 0 for stage in stages)
+        memory = max((stage["max_rss_mb"] for stage in stages if stage["max_rss_mb"] is not None), default=None)
+        jobs = sum(stage["jobs"] for stage in stages)
+        seconds = sum(stage["seconds"] for stage in stages)
+        rows.append(["all", str(jobs), duration(seconds), number(memory, 0), number(disk)])
+    text += table("Costs", ["rule", "jobs", "time of all jobs", "peak MiB of one job", "disk MiB"], rows)
+    return text.rstrip("\n") + "\n"

@@ -1,1 +1,0 @@
-"""Speech: synthesised, and the shards it is stored in."""

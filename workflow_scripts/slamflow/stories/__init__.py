@@ -1,1 +1,0 @@
-"""Stories: written by a grammar, or read from a file."""

@@ -1,0 +1,1 @@
+"""textlesslib itself, in a process and an environment of its own."""

@@ -1,0 +1,1 @@
+"""Speech encoders on the weights of transformers folders."""

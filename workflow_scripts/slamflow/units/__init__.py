@@ -1,1 +1,0 @@
-"""Speech to units: encoders, codebooks, extraction, sequences of units."""
