@@ -93,7 +93,7 @@ def page() -> str:
 def estimates() -> str:
     """The table of what the recipes take."""
     chosen = [device for name in DEVICES for device in rates.DEVICES if device.name == name]
-    recipes = [estimate.read_recipe([ROOT / f"recipes/{name}.yaml"]) for name in ESTIMATED]
+    recipes = [estimate.read_recipe([ROOT / f"recipes/{name}.yaml"], estimate.DEFAULT) for name in ESTIMATED]
     return estimate.overview(recipes, chosen, resources=Path("nowhere"))
 
 

@@ -12,35 +12,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from slamflow import commands, files
 from slamflow.errors import InputError
 from slamflow.estimate.rates import Device
-from slamflow.recipe.loading import load_assets, load_recipe
+from slamflow.recipe.loading import load_assets, read_recipe
 from slamflow.recipe.recipe import Recipe
-from slamflow.strict_yaml import load_yaml
 
 ROOT = Path(__file__).parents[1]
-
-
-def merge(base: dict[str, Any], laid_over: dict[str, Any]) -> dict[str, Any]:
-    """One configuration laid over another, key by key, as Snakemake does it."""
-    result = dict(base)
-    for key, value in laid_over.items():
-        old = result.get(key)
-        result[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return result
-
-
-def read_recipe(paths: list[Path]) -> Recipe:
-    """The recipe of configuration files; without a `recipe:` key they are laid over config.yaml."""
-    config: dict[str, Any] = {}
-    for path in paths:
-        config = merge(config, load_yaml(path))
-    if "recipe" not in config:
-        config = merge(load_yaml(ROOT / "config.yaml"), config)
-    return load_recipe(config, [str(path) for path in paths])
+DEFAULT = ROOT / "config.yaml"
 
 
 def read_prices(texts: list[str], known: list[str]) -> dict[str, float]:
@@ -98,9 +78,9 @@ def main(argv: list[str]) -> None:
     devices = [names[name] for name in arguments.device or names]
     prices = read_prices(arguments.price, list(names))
     if arguments.overview:
-        recipes = [read_recipe([path]) for path in arguments.configfile]
+        recipes = [read_recipe([path], DEFAULT) for path in arguments.configfile]
     elif arguments.configfile or not json.loads(arguments.settings):
-        recipes = [read_recipe(arguments.configfile)]
+        recipes = [read_recipe(arguments.configfile, DEFAULT)]
     else:
         recipes = [commands.read_settings(Recipe, arguments.settings)]
     if arguments.overview:

@@ -6,20 +6,11 @@ continuations with their transcripts; what is not given is left out of the page.
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
 from pathlib import Path
 
 from slamflow import commands, files
 from slamflow.recipe.report import RenderReport
 from slamflow.report.page import Sources, render
-
-
-def named_path(text: str) -> tuple[str, Path]:
-    """Name and path of NAME=PATH."""
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise ArgumentTypeError(f"{text!r} is not NAME=PATH")
-    return name, Path(path)
 
 
 def main(argv: list[str]) -> None:
@@ -32,7 +23,7 @@ def main(argv: list[str]) -> None:
         ("--transcripts", "transcripts of continuations, JSONL, by model"),
         ("--vocoder-examples", "examples of vocoders, Parquet, by encoder"),
     ):
-        parser.add_argument(flag, type=named_path, nargs="*", default=[], metavar="NAME=PATH", help=what)
+        parser.add_argument(flag, type=commands.named_path, nargs="*", default=[], metavar="NAME=PATH", help=what)
     parser.add_argument("--output", type=Path, required=True, help="the page, HTML")
     arguments = parser.parse_args(argv)
     sources = Sources(

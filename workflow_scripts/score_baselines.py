@@ -27,9 +27,9 @@ def training_units(paths: list[Path]) -> Iterator[Units]:
             yield from unit_arrays(batch["units"])
 
 
-def by_name(flag: str, values: list[str], names: list[str]) -> dict[str, Path]:
-    """The paths of repeated NAME=PATH. Raises InputError unless each of the baselines has one."""
-    paths = {name: Path(path) for name, _, path in (value.partition("=") for value in values)}
+def by_name(flag: str, values: list[tuple[str, Path]], names: list[str]) -> dict[str, Path]:
+    """The paths of a repeated flag. Raises InputError unless each of the baselines has one."""
+    paths = dict(values)
     if missing := [name for name in names if name not in paths]:
         raise InputError(f"{flag}: no path for {', '.join(missing)}; give {flag} {missing[0]}=PATH")
     return paths
@@ -40,8 +40,10 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--train", type=Path, nargs="*", default=[], help="unit shards that baselines are fitted on")
     parser.add_argument("--items", type=Path, required=True, help="the pairs, Parquet")
     parser.add_argument("--manifest", type=Path, required=True, help="the items' manifest, JSON")
-    parser.add_argument("--score", action="append", required=True, metavar="NAME=PATH", help="a score, JSON")
-    parser.add_argument("--pairs", action="append", required=True, metavar="NAME=PATH", help="likelihoods, Parquet")
+    for flag, what in (("--score", "a score, JSON"), ("--pairs", "its likelihoods, Parquet")):
+        parser.add_argument(
+            flag, type=commands.named_path, action="append", required=True, metavar="NAME=PATH", help=what
+        )
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(ScoreBaselines, arguments.settings)
     score_paths = by_name("--score", arguments.score, settings.baselines)

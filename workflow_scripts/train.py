@@ -14,20 +14,11 @@ from pathlib import Path
 
 from slamflow import commands
 from slamflow.code_digest import code_digest
-from slamflow.errors import InputError
 from slamflow.lm import devices
 from slamflow.lm.job_settings import TrainModel
 from slamflow.lm.objective import Inputs
 from slamflow.lm.objectives import OBJECTIVES
 from slamflow.lm.training import train_model
-
-
-def named_folder(text: str) -> tuple[str, Path]:
-    """NAME=FOLDER as a pair."""
-    name, equals, folder = text.partition("=")
-    if not (name and equals and folder):
-        raise InputError(f"--validation {text}: write NAME=FOLDER")
-    return name, Path(folder)
 
 
 def main(argv: list[str]) -> None:
@@ -36,7 +27,13 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--parent", type=Path, help="transformers folder to start from")
     parser.add_argument("--train", type=Path, help="folder of rows to train on")
     parser.add_argument(
-        "--validation", nargs="+", action="extend", default=[], metavar="NAME=FOLDER", help="rows for a validation loss"
+        "--validation",
+        type=commands.named_path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="rows for a validation loss",
     )
     parser.add_argument("--tokenizer", type=Path, help="manifest of the codebook; none for a text model")
     parser.add_argument("--pairs", type=Path, help="Parquet file of preference pairs")
@@ -48,7 +45,7 @@ def main(argv: list[str]) -> None:
     inputs = Inputs(
         arguments.parent,
         arguments.train,
-        dict(map(named_folder, arguments.validation)),
+        dict(arguments.validation),
         arguments.pairs,
         arguments.tokenizer,
     )

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import train as command
-from slamflow import files
+from slamflow import commands, files
 from slamflow.errors import InputError
 from slamflow.lm.devices import Machine
 from slamflow.lm.initial import build_model
@@ -26,7 +26,7 @@ from slamflow.lm.schedule import learning_rate
 from slamflow.vocabulary import Vocabulary
 from tests.unit.training_rows import CONTEXT, UNITS, VOCABULARY, json_of, ranks, settings, train, write_rows
 
-SCRIPT = Path(command.__file__)
+SCRIPT = Path(__file__).parents[2] / "workflow_scripts/train.py"
 
 
 def run(folder: Path, name: str = "model", machine: Machine | None = None, **changes: Any) -> dict[str, torch.Tensor]:
@@ -246,6 +246,6 @@ def test_what_an_objective_needs_must_be_given(tmp_path: Path) -> None:
 
 
 def test_a_validation_without_a_name_is_refused() -> None:
-    with pytest.raises(InputError, match="NAME=FOLDER"):
-        command.named_folder("folder")
-    assert command.named_folder("a/b=c=d") == ("a/b", Path("c=d"))
+    with pytest.raises(ArgumentTypeError, match="'folder' is not NAME=PATH"):
+        commands.named_path("folder")
+    assert commands.named_path("a/b=c=d") == ("a/b", Path("c=d"))

@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -35,6 +36,14 @@ def read_settings(kind: type[Settings], text: str) -> Settings:
         raise InputError(f"--settings is not valid JSON: {error}") from None
     except ValidationError as error:
         raise InputError(f"--settings: {describe_errors(error)}") from None
+
+
+def named_path(text: str) -> tuple[str, Path]:
+    """The two parts of an argument NAME=PATH."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH")
+    return name, Path(path)
 
 
 def describe_errors(error: ValidationError, where: str = "") -> str:
