@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -133,7 +134,8 @@ def test_a_failed_job_is_tried_again_and_names_its_log(cluster: Cluster) -> None
 
 def test_the_profile_names_rules_that_exist_and_all_that_use_a_gpu(profile: dict) -> None:
     text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    rules = {block.split(":")[0]: block for block in text.split("\nrule ")[1:]}
+    _, *parts = re.split(r"^ *rule (\w+):", text, flags=re.MULTILINE)
+    rules = dict(zip(parts[::2], parts[1::2], strict=True))
     assert {name for name, block in rules.items() if "gpu=" in block} == GPU_RULES
     assert set(profile["set-threads"]) == GPU_RULES
     assert GPU_RULES <= set(profile["set-resources"]) <= set(rules)
