@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +24,6 @@ from slamflow.corpora.pair_files import SpokenPair
 from slamflow.jobs.sources import Sources
 from slamflow.recipe.base import canonical
 
-HEAVY = ("numpy", "torch", "pyarrow", "soundfile", "soxr", "hibari", "huggingface_hub")
 WORK = {"collect_audio": "recordings", "collect_pairs": "pairs"}
 """The function that a kind has whose shards a rule makes."""
 SCRIPTS = Path(collect_pairs.__file__).parent
@@ -194,10 +191,3 @@ def test_a_benchmark_may_have_a_folder_layout_of_its_own(tmp_path: Path, monkeyp
         {"id": "p1", "good": "", "bad": "", "cluster": "p1", "phenomenon": "noise"}
     ]
     assert files.read_json(tmp_path / "m.json")["utterances"] == 2
-
-
-def test_importing_the_kinds_imports_nothing_heavy() -> None:
-    modules = ", ".join(CORPORA.module_name(name) for name in CORPORA.names())
-    code = f"import sys, json, {modules}; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == []

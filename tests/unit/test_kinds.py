@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +11,47 @@ from typing import Annotated
 import pytest
 from pydantic import ValidationError
 
+from slamflow.adapters import ADAPTERS
 from slamflow.benchmarks import BENCHMARKS
+from slamflow.corpora import CORPORA
 from slamflow.errors import InputError
 from slamflow.kinds import Family
+from slamflow.lm.objectives import OBJECTIVES
 from slamflow.recipe.base import Settings, canonical
+from slamflow.scorers import BASELINES
+from slamflow.text import PAIR_TEXTS, TEXT_SOURCES
 from slamflow.tokenizers import TOKENIZERS
+from slamflow.tts import ENGINES
+from slamflow.vocoders import VOCODERS
+
+SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
+FAMILIES = [
+    ADAPTERS,
+    BASELINES,
+    BENCHMARKS,
+    CORPORA,
+    ENGINES,
+    OBJECTIVES,
+    PAIR_TEXTS,
+    TEXT_SOURCES,
+    TOKENIZERS,
+    VOCODERS,
+]
+HEAVY = [
+    "datasets",
+    "deepspeed",
+    "hibari",
+    "huggingface_hub",
+    "numpy",
+    "onnxruntime",
+    "pyarrow",
+    "safetensors",
+    "scipy",
+    "soundfile",
+    "soxr",
+    "torch",
+    "transformers",
+]
 
 KIND = '''
 """A benchmark of another package."""
@@ -85,3 +123,11 @@ def test_a_field_of_a_family_keeps_all_keys_of_its_kind() -> None:
     settings = Numbers.model_validate({"rate": 1, "tokenizer": {"kind": "logmel", "frame_rate_hz": 50}})
     assert '"frame_rate_hz": 50.0' in canonical(settings)
     assert Numbers.model_validate_json(settings.model_dump_json()) == settings
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_kinds_import_nothing_heavy(family: Family) -> None:
+    modules = ", ".join(family.module_name(name) for name in family.names())
+    code = f"import json, sys, {modules}; print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []

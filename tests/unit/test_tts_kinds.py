@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,12 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-import synthesize_stories
 from slamflow.errors import InputError
 from slamflow.jobs.sources import Sources
 from slamflow.tts import ENGINES, EngineSettings, Program
-
-HEAVY = ("numpy", "torch", "pyarrow", "soundfile", "soxr", "hibari", "onnxruntime")
 
 
 def example(engine: str, folder: Path) -> dict[str, Any]:
@@ -88,11 +82,3 @@ def test_the_default_engine_needs_no_files() -> None:
     default = ENGINES.make_default()
     assert default.files(Sources({}, Path())) == []
     assert default.voice_names() == ["hibari plain"]
-
-
-def test_importing_the_kinds_imports_nothing_heavy() -> None:
-    modules = ", ".join(ENGINES.module_name(name) for name in ENGINES.names())
-    code = f"import sys, json, {modules}; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
-    folder = Path(synthesize_stories.__file__).parent
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == []
