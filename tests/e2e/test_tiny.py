@@ -36,11 +36,6 @@ TINY = {
     "encoders": {"whisper": {"clusters": 40}},
     "training": {"validate_every": 5, "save_every": 5},
     "models": {name: {"tokens": 12_000} for name in ("story_text", "cold", "warm")},
-    # All three models take one benchmark; the others take one model, since each score is a process of its own.
-    "benchmarks": {
-        name: {"models": ["cold"]}
-        for name in ("sstorycloze", "tstorycloze_other_voice", "sstorycloze_other_voice", "sblimp", "swuggy")
-    },
     "vocoders": {"whisper": {"eval_utterances": 4, "training": {"steps": 20}}},
     "generation": {"sampling": {"prompts": 4}},
 }

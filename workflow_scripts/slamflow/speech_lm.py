@@ -30,7 +30,7 @@ from slamflow.lm.model import load_language_model
 from slamflow.lm.package import CODEBOOK
 from slamflow.lm.speech import read_speech
 from slamflow.recipe.generation import Sampling
-from slamflow.scorers.language_model import LanguageModelScorer
+from slamflow.scorers.language_model import LanguageModelScorer, read_vocabulary
 from slamflow.tokenizers import TOKENIZERS
 from slamflow.tokenizers.tokenizer import SpeechTokenizer, load_tokenizer
 from slamflow.vocabulary import Vocabulary
@@ -104,11 +104,9 @@ class SpeechLM:
         folder = Path(name)
         if not folder.is_dir():
             folder = _download(str(name), revision)
-        about, vocabulary = read_speech(folder)
-        if not vocabulary.units:
-            raise InputError(f"{folder}: this is a model of text alone; it has no units")
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(folder, load_language_model(folder, device), about, vocabulary)
+        about, _ = read_speech(folder)
+        model = load_language_model(folder, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return cls(folder, model, about, read_vocabulary(folder, model))
 
     @cached_property
     def tokenizer(self) -> SpeechTokenizer:

@@ -14,6 +14,7 @@ Recording is in slamflow.corpora.recordings, SpokenPair in slamflow.corpora.pair
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -76,9 +77,9 @@ class CorpusSettings(SectionSettings):
 
     # Its jobs
 
+    @abstractmethod
     def job(self, name: str, split: str, shard: str) -> Settings:
         """Settings of the job of `made_by` that writes one shard: what does not concern that shard is left out."""
-        raise NotImplementedError
 
     def code(self) -> list[str]:
         """The modules of the kinds whose code that job runs."""

@@ -21,8 +21,6 @@ class PairSplit(SplitSettings):
 
     pairs: Annotated[int, Field(ge=2, multiple_of=2)]
     """How many pairs. They come by twos, in which what is right in one is wrong in the other."""
-    shards: Annotated[int, Field(ge=1, le=9999)] = 1
-    """In how many shards, each a job of its own."""
 
 
 class MinimalPairCorpus(CorpusSettings):

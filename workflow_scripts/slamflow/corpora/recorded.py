@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -27,8 +28,6 @@ class RecordedSplitSettings(SplitSettings):
     percent: PercentRange = [0, 100]
     """Only the recordings whose hash falls between these two: [0, 98] for one split and [98, 100] for another
     divide the same recordings. It is a hash of the name, so new files move no old one."""
-    shards: Annotated[int, Field(ge=1, le=9999)] = 1
-    """In how many shards, each a job of its own."""
     hours: Annotated[float | None, Field(gt=0)] = None
     """How many hours of audio these are, for the estimate alone."""
     bytes: Annotated[int | None, Field(gt=0)] = None
@@ -41,9 +40,9 @@ class RecordedSplitSettings(SplitSettings):
         check_range(self.percent)
         return self
 
+    @abstractmethod
     def places(self) -> list[str]:
         """What this split draws on, as path prefixes: two splits with a common one must not overlap in percent."""
-        raise NotImplementedError
 
     def without_place(self) -> Self:
         """What a job has to know of it: neither where files lie nor what only the estimate reads."""

@@ -41,8 +41,6 @@ class SpokenPairSplit(SplitSettings):
     percent: PercentRange = [0, 100]
     """Only the pairs whose hash falls between these two; all voices of a pair fall together. A published set has one
     split: take all of it as `test` to compare with published figures, or some of it as `dev` to choose settings."""
-    shards: Annotated[int, Field(ge=1, le=9999)] = 1
-    """In how many shards, each a job of its own."""
     pairs: Annotated[int | None, Field(ge=1)] = None
     """Only the first pairs of each shard, as many as this says; null takes all."""
 

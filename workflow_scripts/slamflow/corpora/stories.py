@@ -21,8 +21,6 @@ class StorySplit(SplitSettings):
 
     stories: Annotated[int | None, Field(ge=1)]
     """How many stories; null takes all that a file has for this split."""
-    shards: Annotated[int, Field(ge=1, le=9999)] = 1
-    """In how many shards, each a job of its own."""
     spoken: bool = True
     """Whether speech is made of them (text is cheap, and a text model wants more of it)."""
     hours: Annotated[float | None, Field(gt=0)] = None

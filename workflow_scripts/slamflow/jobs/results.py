@@ -5,9 +5,9 @@ from __future__ import annotations
 from slamflow.jobs.sources import MODEL_FILES
 from slamflow.recipe.recipe import Recipe
 from slamflow.sharding import shard_names
+from slamflow.vocoders import VOCODER_FILES
 
 ROW_FILES = ("data-00000-of-00001.arrow", "dataset_info.json", "state.json", "manifest.json")
-VOCODER_FILES = ("vocoder.safetensors", "vocoder.json")
 
 
 class Results:

@@ -8,7 +8,7 @@ from typing import Any
 
 from slamflow import files
 from slamflow.audio import SAMPLE_RATE, decode
-from slamflow.recipe.recipe import Recipe
+from slamflow.recipe.recipe import REFERENCE_CONTINUATIONS, Recipe
 from slamflow.report.results import remark
 from slamflow.report.sound import mel_picture, player
 from slamflow.shards.continuations import read_continuations
@@ -19,7 +19,7 @@ RESYNTHESES = 4
 MODELS = 4
 LONGEST_PLAYER = 15.0
 """Seconds."""
-TRUTH, SHUFFLED = "truth", "shuffled"
+TRUTH, SHUFFLED = REFERENCE_CONTINUATIONS
 
 
 class Budget:

@@ -13,6 +13,7 @@ The lines of minimal pairs come from modules of their own, which PAIR_TEXTS list
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -43,9 +44,9 @@ class TextSettings(Settings):
         """What it cannot give of the splits of a corpus, which are given with their numbers of stories."""
         yield from ()
 
+    @abstractmethod
     def items(self, job: WriteStories, sources: Sources) -> str:
         """What the stories of one shard follow from: another number of stories changes it where the shard changes."""
-        raise NotImplementedError
 
     def hours(self, split: str, stories: int | None) -> float | None:  # noqa: ARG002
         """About how long the stories of a split are as speech, for the estimate; None if that is not known."""

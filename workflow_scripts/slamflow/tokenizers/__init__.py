@@ -14,6 +14,7 @@ The protocols are in slamflow.tokenizers.tokenizer and slamflow.tokenizers.frame
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
@@ -47,14 +48,14 @@ class TokenizerSettings(SectionSettings):
     which is read without executing it). `textless:NAME` is the one that textlesslib has under that name."""
 
     @property
+    @abstractmethod
     def tick_hz(self) -> float:
         """Ticks per second, in which the durations of units are counted."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def units_per_second(self) -> float:
         """About how many deduplicated units a second of speech gives, for the estimate."""
-        raise NotImplementedError
 
     @property
     def is_fitted(self) -> bool:

@@ -11,6 +11,7 @@ folder that lacks what is needed, or if the engine cannot be run.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
@@ -80,9 +81,9 @@ class FolderEngineSettings(EngineSettings):
     model: str
     """The asset, or a folder, with its files."""
 
+    @abstractmethod
     def file_names(self, present: Sequence[str]) -> list[str]:
         """The files that are needed of the folder, which has the files `present`."""
-        raise NotImplementedError
 
     def files(self, sources: Sources) -> list[str]:
         root, present = sources.folder(self.model)

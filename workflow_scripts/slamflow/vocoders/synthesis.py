@@ -16,7 +16,7 @@ from slamflow.errors import InputError
 from slamflow.files import atomic_path
 from slamflow.vocoders.network import UnitsToMel, held, repeat
 from slamflow.vocoders.spectrogram import BANDS, HOP, Spectrogram
-from slamflow.vocoders.vocoder import WEIGHTS
+from slamflow.vocoders.vocoder import WEIGHTS, durations_of
 
 ITERATIONS = 16
 PEAK = 0.99
@@ -65,9 +65,7 @@ class MelVocoder:
     ) -> torch.Tensor:
         """Log-mel spectra, float32 [mel frames, bands], with the given or the predicted durations."""
         hidden, _ = self._read(units)
-        frames = self.durations(units) if durations is None else np.asarray(durations, dtype=np.int64)
-        if frames.shape != (hidden.shape[1],) or frames.min() < 1:
-            raise InputError(f"{len(frames)} durations for {hidden.shape[1]} units, each at least 1, are wanted")
+        frames = durations_of(self, units, durations)
         network = self.network
         mel = network.speak(hidden, *repeat(torch.from_numpy(frames)[None], int(frames.sum())))[0]
         return mel * network.mel_deviation + network.mel_mean

@@ -21,6 +21,7 @@ from transformers import FastSpeech2ConformerHifiGan, FastSpeech2ConformerHifiGa
 
 from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
+from slamflow.vocoders.vocoder import durations_of
 
 GENERATOR = "generator."
 EPSILON = 1e-5
@@ -74,9 +75,7 @@ class HifiGan:
         """
         if not len(units):
             return np.zeros(0, np.float32)
-        frames = self.durations(units) if durations is None else np.asarray(durations, dtype=np.int64)
-        if frames.shape != (len(units),) or frames.min() < 1:
-            raise InputError(f"{len(frames)} durations for {len(units)} units, each at least 1, are wanted")
+        frames = durations_of(self, units, durations)
         spoken = self._embed(units).repeat_interleave(torch.from_numpy(frames), dim=0)
         wave: np.ndarray = self.generator(spoken).numpy()
         return wave

@@ -10,9 +10,9 @@ import numpy as np
 
 from slamflow.errors import InputError
 from slamflow.files import read_json
-from slamflow.vocoders import VOCODERS
+from slamflow.vocoders import VOCODER_FILES, VOCODERS
 
-WEIGHTS, DESCRIPTION = "vocoder.safetensors", "vocoder.json"
+WEIGHTS, DESCRIPTION = VOCODER_FILES
 
 
 class UnitVocoder(Protocol):
@@ -30,6 +30,16 @@ class UnitVocoder(Protocol):
     ) -> np.ndarray:
         """Speech for units, with the given or the predicted durations: float32 [samples] in (-1, 1), 16 kHz."""
         ...
+
+
+def durations_of(
+    vocoder: UnitVocoder, units: Sequence[int] | np.ndarray, durations: Sequence[int] | np.ndarray | None
+) -> np.ndarray:
+    """Durations, given or else predicted, int64 [units], in ticks. Raises InputError for ones that do not fit."""
+    ticks = vocoder.durations(units) if durations is None else np.asarray(durations, dtype=np.int64)
+    if ticks.shape != (len(units),) or ticks.min() < 1:
+        raise InputError(f"{len(ticks)} durations for {len(units)} units, each at least 1, are wanted")
+    return ticks
 
 
 def load_vocoder(folder: Path) -> UnitVocoder:

@@ -14,6 +14,7 @@ loss is there: `prepare_on_pairs` of slamflow.lm.preference_loss.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -127,17 +128,17 @@ class ModelSettings(TrainingSettings, SectionSettings):
     data: str | None = None
     """The dataset that it is trained on, if it is trained on rows."""
 
+    @abstractmethod
     def inputs(self, recipe: Recipe, results: Results) -> dict[str, list[str]]:
         """The files of its training besides the parent's, by name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def flags(self, recipe: Recipe, files: Mapping[str, list[str]]) -> list[str]:
         """The arguments of the command train for those files."""
-        raise NotImplementedError
 
+    @abstractmethod
     def amount(self, recipe: Recipe, tokens_of: Callable[[str], float | None]) -> Amount:
         """How much the training takes, for the estimate. `tokens_of` tells the tokens of a corpus/split."""
-        raise NotImplementedError
 
     def problems(self, name: str, recipe: Recipe) -> Iterator[str]:
         parents = {name}
