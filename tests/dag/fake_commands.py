@@ -25,7 +25,7 @@ OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs", "--score", "--ex
 READ = {
     "train": {"--pairs"},
     "summarize": {"--pairs"},
-    "score_benchmark": {"--manifest"},
+    "score_benchmarks": {"--manifest"},
     "score_baselines": {"--manifest"},
     "render_report": {"--transcripts"},
 }
