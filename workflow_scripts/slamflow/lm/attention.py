@@ -156,11 +156,10 @@ def choose_attention(model: PreTrainedModel, asked: Attention | None, device: to
 
     Raises InputError as `use_attention` does.
     """
-    kind = asked or fastest_attention(device)
-    if asked is None and kind == "flex_attention" and drops_attention(model.config):
-        kind = "sdpa"  # flex_attention has no dropout
-    if asked is None and not _takes(model, kind):
-        kind = "eager"
+    ways: list[Attention] = [asked] if asked else [fastest_attention(device), "sdpa", "eager"]
+    if asked is None and drops_attention(model.config):
+        ways = [way for way in ways if way != "flex_attention"]  # it has no dropout
+    kind = next((way for way in ways if _takes(model, way)), ways[-1])
     use_attention(model, kind)
     return kind
 
