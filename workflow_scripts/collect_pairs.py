@@ -1,11 +1,12 @@
-"""Collect one shard of a benchmark that was published as speech.
+"""Collect one shard of a benchmark, or of preference pairs, that were published as speech.
 
 Reads: --source, a folder of pairs; or a dataset of the hub, whose files pass through --downloads (for an unpinned one
 --commit is the JSON of pin_revision, which says the commit).
 Writes: --output, a speech shard with the utterances {id}.good and {id}.bad; --text, JSONL that says of each pair its
 `id`, `good` and `bad` (what is said, empty if not known), `cluster` (what the voices of a pair share) and
-`phenomenon`; --manifest, JSON with counts, seconds, settings, SHA-256 and versions; --quarantine, JSONL of what was set
-aside, with the reason.
+`phenomenon` (of preference pairs: `id`, and what is said in `prompt`, `ending` and `wrong_detail`, as the utterances
+are called then); --manifest, JSON with counts, seconds, settings, SHA-256 and versions; --quarantine, JSONL of what was
+set aside, with the reason.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ Writes a folder for `datasets.load_from_disk` with the columns `input_ids` (uint
        manifest.json, which has the vocabulary.
 
 Each document is written as BOS, tokens, EOS. One that fits a row is never cut; a longer one is cut into full rows and
-a rest, which gets no new BOS.
+a rest, which gets no new BOS. With documents: joined they are one stream instead, each followed by EOS, that is cut
+where a row is full; with padded each piece has a row of its own.
 """
 
 from __future__ import annotations

@@ -106,6 +106,8 @@ class Content:
         commit = corpus.revision if re.fullmatch("[0-9a-f]{40}", corpus.revision) else COMMIT
         if corpus.holds == "pairs":
             make, patterns = speech.spoken_pairs, corpus.files
+        elif corpus.holds == "preferences":
+            make, patterns = speech.spoken_preferences, corpus.files
         else:
             make, patterns = speech.hub_audio, [pattern for split in corpus.splits.values() for pattern in split.files]
         columns = corpus.columns.model_dump()

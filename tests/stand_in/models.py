@@ -242,7 +242,8 @@ FAMILIES: dict[str, Callable[[], dict[str, bytes]]] = {
 TINY = {
     **{"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
     **{"num_key_value_heads": 2, "n_embd": WIDTH, "n_inner": 64, "n_layer": 2, "n_head": 4},
-    **{"ffn_dim": 64, "word_embed_proj_dim": WIDTH, "head_dim": 8},
+    **{"ffn_dim": 64, "word_embed_proj_dim": WIDTH, "head_dim": 8, "d_model": WIDTH, "num_layers": 2},
+    "attention_heads": 4,
 }
 """The sizes in a configuration of transformers, as far as it has them."""
 

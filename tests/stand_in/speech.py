@@ -161,6 +161,25 @@ def spoken_pairs(columns: dict[str, Any], part: int, count: int) -> bytes:
     return parquet(rows)
 
 
+def spoken_preferences(columns: dict[str, Any], part: int, count: int) -> bytes:
+    """One Parquet file of a dataset of preference pairs, with SpokenSwag's columns: audio of 24 kHz, auto_bleu2."""
+    rows = []
+    spoken = sentences(count)
+    for number in range(count):
+        places = [(number + offset) % count for offset in (0, 1, 2 + part)]
+        row: dict[str, Any] = {"auto_bleu2": 0.0}
+        for key, text, place in zip(("prompt", "chosen", "rejected"), columns["texts"], places, strict=True):
+            audio = io.BytesIO()
+            # Read as 24 kHz, the speech is only higher and faster.
+            soundfile.write(audio, spoken[place][1], 24_000, format="WAV", subtype="PCM_16")
+            row[columns[key]] = {"bytes": audio.getvalue(), "path": f"{number}_{key}.wav"}
+            row[text] = spoken[place][0]
+        row.update({columns["speaker"]: f"voice{number % 4}"} if columns["speaker"] else {})
+        row.update({columns["id"]: f"{part}-{number}"} if columns["id"] else {})
+        rows.append(row)
+    return parquet(rows)
+
+
 def swag(count: int) -> bytes:
     """SWAG's CSV of the training part: a sentence, the beginning of the next one, and four ends for it."""
     lines = [",video-id,fold-ind,startphrase,sent1,sent2,gold-source,ending0,ending1,ending2,ending3,label"]

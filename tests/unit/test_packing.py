@@ -192,6 +192,52 @@ def test_rows_hold_units_or_text(tmp_path: Path) -> None:
         pack([tmp_path / "a.parquet"], tmp_path / "rows", vocabulary={"units": 4, "text": "bytes"})
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_joined_documents_are_one_stream_cut_into_rows(tmp_path: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    context = int(random.integers(8, 40))
+    # Document n begins with n, so that its place in the drawn order can be read back.
+    documents = [[n, *random.integers(30, 50, size=random.integers(0, 90)).tolist()] for n in range(25)]
+    manifest = pack(
+        [write_shard(tmp_path / "a.parquet", documents)], tmp_path / "rows", context=context, documents="joined"
+    )
+    rows = Rows(tmp_path / "rows")
+    batch = rows.read(range(len(rows)))
+    stream = batch.input_ids[batch.document >= 0].tolist()
+    ends = [place for place, token in enumerate(stream) if token == EOS]
+    found = [stream[begin + 1 : end] for begin, end in zip([-1, *ends], ends, strict=False)]
+    assert stream[-1] == EOS
+    assert sorted(found) == [[2 + unit for unit in document] for document in documents]
+    assert found != sorted(found), "the documents are shuffled"
+    # No row but the last has room left, and a position sees all before it in its row.
+    assert (batch.document[:-1] == 0).all()
+    assert (batch.positions()[:-1] == np.arange(context)).all()
+    assert (batch.targets()[:-1, :-1] == batch.input_ids[:-1, 1:]).all()
+    assert manifest["tokens"] == sum(map(len, documents)) + len(documents) == len(stream)
+    assert len(rows) == -(-len(stream) // context)
+
+
+def test_joined_by_hand() -> None:
+    # Documents of 3, 5 and 2 tokens that begin at 10, 20 and 30, in rows of 4: 3+1, 4, 2.
+    pieces, row = packing.join(np.array([3, 5, 2]), np.array([10, 20, 30]), 4)
+    assert pieces.starts.tolist() == [10, 20, 21, 30]
+    assert pieces.lengths.tolist() == [3, 1, 4, 2]
+    assert row.tolist() == [0, 0, 1, 2]
+
+
+def test_padded_rows_have_one_piece_each(tmp_path: Path) -> None:
+    """SlamKit's chunks (slamkit/data/hf_dataset.py:16-26): so 128 rows are 128 of them."""
+    documents = [[unit] * length for unit, length in enumerate((1, 10, 29, 30, 31, 70))]
+    pack([write_shard(tmp_path / "a.parquet", documents)], tmp_path / "rows", documents="padded")
+    rows = pieces_of(tmp_path / "rows")
+    assert all(len(pieces) == 1 for pieces in rows)
+    chunks = []
+    for document in documents:
+        tokens = [BOS, *(2 + unit for unit in document), EOS]
+        chunks += [tokens[first : first + 32] for first in range(0, len(tokens), 32)]
+    assert sorted(pieces[0] for pieces in rows) == sorted(chunks)
+
+
 def test_unit_outside_the_vocabulary_names_file_and_id(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "a.parquet", [[1], [], [49, 3], [50, 4]])
     with pytest.raises(InputError, match=r"a\.parquet: doc-3 has the unit 50, but a vocabulary of 50 units ends at 49"):

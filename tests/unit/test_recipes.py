@@ -86,13 +86,50 @@ def test_slam_is_what_the_paper_says() -> None:
     assert (encoder.layer, encoder.clusters, encoder.frame_rate_hz, encoder.normalize) == (11, 500, 25, False)
     pairs = checked.preferences["swag"]
     assert (pairs.negatives, pairs.max_auto_bleu) == (["detail"], 0.3)
+    assert (pairs.corpus, checked.corpora["spoken_swag"].repo) == ("spoken_swag", "slprl/SpokenSwag")  # type: ignore[attr-defined]
+
+
+def test_swag_can_be_made_anew() -> None:
+    config = merge(load_yaml(ROOT / "recipes/slam.yaml"), load_yaml(ROOT / "recipes/remade_swag.yaml"))
+    checked = load_recipe(config, [])
+    assert checked.preferences["swag"].reference == "swag/preference"
     swag = checked.corpora["swag"]
-    assert swag.speech.voices == ["af_heart", "am_fenrir", "bf_emma", "bm_george"]  # type: ignore[union-attr]
+    assert swag.speech.voices == ["af_heart", "am_fenrir", "bf_emma", "bm_george"]  # type: ignore[attr-defined]
+    used = {use.reference for use in checked.uses()}
+    assert "swag/preference" in used
+    assert "spoken_swag/preference" not in used
+
+
+def warm_up_steps(recipe_name: str, model: str) -> float:
+    settings = recipe(ROOT / f"recipes/{recipe_name}.yaml").models[model]
+    return settings.warmup * settings.steps  # type: ignore[attr-defined, no-any-return]
+
+
+def test_dpo_warms_up_for_100_steps() -> None:
+    """SlamKit as the paper came out: f563e56, config/training_args/default.yaml."""
+    assert warm_up_steps("slam", "slam") == pytest.approx(100, abs=0.5)
+    # 2 epochs of 47,900 pairs, 64 at once.
+    for name in ("slam_scaled", "slam_large"):
+        aligned = recipe(ROOT / f"recipes/{name}.yaml").models[name]
+        assert aligned.warmup * aligned.epochs * 47_900 / 64 == pytest.approx(100, abs=0.5)  # type: ignore[attr-defined]
+
+
+def test_slamkits_batches_as_they_are() -> None:
+    """The lines in the comment of recipes/slam.yaml: 128 sequences and 17,625 steps."""
+    text = (ROOT / "recipes/slam.yaml").read_text()
+    commented = dict(re.findall(r"#   (batch_tokens|tokens): ([\d_]+)", text))
+    assert int(commented["batch_tokens"]) == 128 * 1024
+    assert int(commented["tokens"]) == 17_625 * int(commented["batch_tokens"])
 
 
 @pytest.mark.parametrize(
     ("name", "model", "steps"),
-    [("slam_scaled", "pretrained", 63_706), ("scaled_optimal", "scaled_optimal", 66_050)],
+    [
+        ("slam", "pretrained", 17_625),
+        ("slam_scaled", "pretrained", 104_543),
+        ("slam_large", "pretrained", 38_187),
+        ("scaled_optimal", "scaled_optimal", 66_050),
+    ],
 )
 def test_published_steps_come_out(name: str, model: str, steps: int) -> None:
     settings = recipe(ROOT / f"recipes/{name}.yaml").models[model]

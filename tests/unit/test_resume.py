@@ -24,7 +24,7 @@ from slamflow.lm.devices import Machine
 from slamflow.lm.next_token_loss import NextToken
 from slamflow.lm.objective import Inputs
 from slamflow.shards.rows import Batch
-from tests.unit.training_rows import CONTEXT, json_of, settings, train, write_rows
+from tests.unit.training_rows import CONTEXT, LLAMA, json_of, settings, train, write_rows
 
 SCRIPT = Path(command.__file__)
 
@@ -64,6 +64,18 @@ def power_cut() -> None:
 def assert_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
     assert set(first) == set(second)
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def test_dropout_draws_alike_in_a_resumed_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropping = {**LLAMA, "attention_dropout": 0.2}
+    unbroken = run(tmp_path, "unbroken", architecture=dropping)
+    stop_at(monkeypatch, 6, power_cut)
+    with pytest.raises(PowerCutError):
+        run(tmp_path, "broken", architecture=dropping)
+    torch.manual_seed(99)
+    assert_equal(unbroken, run(tmp_path, "broken", architecture=dropping))
+    whole = run(tmp_path, "without")
+    assert any(not torch.equal(whole[name], unbroken[name]) for name in whole)
 
 
 @pytest.mark.slow

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from slamflow.errors import InputError
-from slamflow.lm.attention import model_inputs, use_attention
+from slamflow.lm.attention import choose_attention, leakage, model_inputs, use_attention
 from slamflow.lm.devices import Ranks
 from slamflow.lm.initial import build_model
 from slamflow.lm.model import export_model, load_language_model, parent_digest
@@ -79,7 +80,6 @@ def test_scratch_depends_on_the_seed_alone() -> None:
     [
         ({"hiden_size": 32}, "hiden_size.*did you mean hidden_size"),
         ({"vocab_size": 50}, "vocab_size.*set by the dataset"),
-        ({"attention_dropout": 0.1}, "attention_dropout.*without dropout"),
         ({"model_type": "lama"}, "no model type 'lama'"),
         ({"hidden_size": "big"}, "hidden_size.*expected int"),
         ({"max_position_embeddings": 16}, "max_position_embeddings 16, but the rows are 48"),
@@ -88,6 +88,21 @@ def test_scratch_depends_on_the_seed_alone() -> None:
 def test_an_architecture_that_does_not_work_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"(?s){message}"):
         scratch({**LLAMA, **changes})
+
+
+def test_depth_scaled_matrices_are_drawn_smaller() -> None:
+    """As Cuervo and Marxer's model is (slm_scaling/src/slm/model.py:270-273): w3 is up_proj, wo is o_proj."""
+    wide = {**LLAMA, "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 8}
+    model = scratch(wide, depth_scaled=["up_proj", "o_proj"])
+    for name, weight in model.named_parameters():
+        if weight.ndim == 2:
+            scaled = name.endswith(("up_proj.weight", "o_proj.weight"))
+            assert float(weight.detach().std()) == pytest.approx(0.02 / 4 if scaled else 0.02, rel=0.05), name
+    assert torch.equal(embeddings(model), embeddings(scratch(wide)))
+    with pytest.raises(InputError, match=r"depth_scaled: llama has no matrix 'w3'; it has .*up_proj"):
+        scratch(depth_scaled=["w3"])
+    with pytest.raises(ValidationError, match="depth_scaled belongs to init: scratch"):
+        settings(init="text", architecture=None, depth_scaled=["o_proj"])
 
 
 # Rotary embedding
@@ -340,8 +355,26 @@ def test_ranks_share_a_batch_evenly(size: int, count: int, at_once: int) -> None
 # Attention
 
 
-@pytest.mark.parametrize("kind", ["documents", "sdpa"])
-@pytest.mark.parametrize("architecture", [LLAMA, QWEN2, OPT], ids=lambda architecture: architecture["model_type"])
+XGLM = {"model_type": "xglm", "d_model": 32, "ffn_dim": 48, "num_layers": 2, "attention_heads": 4}
+GPT_NEO = {
+    "model_type": "gpt_neo",
+    "hidden_size": 32,
+    "num_layers": 2,
+    "num_heads": 4,
+    "attention_types": [[["global"], 2]],
+    "max_position_embeddings": 256,
+}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind"),
+    [
+        *((architecture, kind) for architecture in (LLAMA, QWEN2, OPT) for kind in ("documents", "sdpa", "eager")),
+        (XGLM, "eager"),
+        (GPT_NEO, "eager"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value["model_type"],
+)
 def test_a_packed_row_gives_the_logits_of_each_document_alone(
     architecture: dict[str, Any], kind: Any, tmp_path: Path
 ) -> None:
@@ -354,7 +387,9 @@ def test_a_packed_row_gives_the_logits_of_each_document_alone(
     with torch.no_grad():
         use_attention(model, kind)
         packed = model(**model_inputs(batch, kind, CPU)).logits
-        use_attention(model, "sdpa")
+        # Without a mask the documents of a row see each other.
+        if kind == "documents":
+            use_attention(model, "sdpa")
         mixed = model(input_ids=torch.from_numpy(batch.input_ids), use_cache=False).logits
         pieces = 0
         for row in range(3):
@@ -380,6 +415,51 @@ def test_a_model_that_would_mix_documents_is_refused(model_type: str, kind: Any)
     model = scratch({"model_type": model_type, **shapes[model_type]})
     with pytest.raises(InputError, match=f"{model_type} model cannot attend by .*see each other"):
         use_attention(model, kind)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind"),
+    [(LLAMA, "documents"), (XGLM, "eager"), (GPT_NEO, "eager")],
+    ids=lambda value: value if isinstance(value, str) else value["model_type"],
+)
+def test_a_model_attends_in_the_fastest_way_that_its_class_takes(architecture: dict[str, Any], kind: str) -> None:
+    model = scratch(architecture)
+    assert choose_attention(model, None, CPU) == kind == model.config._attn_implementation
+    assert leakage(model, kind) == 0  # type: ignore[arg-type]
+
+
+def test_a_class_that_takes_no_mask_of_documents_is_refused() -> None:
+    bloom = scratch({"model_type": "bloom", "hidden_size": 32, "n_layer": 2, "n_head": 4})
+    with pytest.raises(InputError, match=r"bloom model cannot attend within documents.*llama"):
+        choose_attention(bloom, None, CPU)
+
+
+def test_with_dropout_a_gpu_attends_by_sdpa(monkeypatch: pytest.MonkeyPatch) -> None:
+    """flex_attention has no dropout."""
+    monkeypatch.setattr("slamflow.lm.attention.use_attention", lambda *_: None)
+    asked = [{"attention_dropout": 0.1}, {"attention_dropout": 0.0}]
+    cuda = torch.device("cuda")
+    assert [choose_attention(scratch({**LLAMA, **keys}), None, cuda) for keys in asked] == ["sdpa", "flex_attention"]
+
+
+@pytest.mark.parametrize("kind", ["documents", "sdpa", "eager"])
+def test_attention_drops_in_training_what_the_architecture_says(kind: Any, tmp_path: Path) -> None:
+    batch = rows(tmp_path / "train", context=128).read([0])
+    inputs = model_inputs(batch, kind, CPU)
+    for dropped in (0.0, 0.5):
+        model = scratch({**LLAMA, "attention_dropout": dropped})
+        use_attention(model, kind)
+        with torch.no_grad():
+            evaluated = [model.eval()(**inputs).logits for _ in range(2)]
+            trained = [model.train()(**inputs).logits for _ in range(2)]
+        assert torch.equal(*evaluated)
+        assert torch.equal(*trained) == (dropped == 0)
+
+
+def test_dropout_is_none_but_where_the_architecture_says_so() -> None:
+    """GSLM's has 0.1 (fairseq: --dropout 0.1 --attention-dropout 0.1), and none within the feed-forward part."""
+    config = scratch({**XGLM, "dropout": 0.1}).config
+    assert (config.dropout, config.attention_dropout, config.activation_dropout) == (0.1, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("kind", ["documents", "flex_attention"])

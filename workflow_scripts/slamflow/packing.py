@@ -47,6 +47,39 @@ class Pieces:
     """Tokens of each piece, from 1 to the row's length."""
 
 
+def pieces_in_rows(lengths: Ints, starts: Ints, settings: PackTokens) -> tuple[Pieces, Ints]:
+    """What is put into rows, and the row of each piece, as `settings.documents` says.
+
+    `lengths` and `starts` are the documents' in the stream of all tokens, BOS and EOS included.
+    """
+    random = np.random.default_rng(settings.seed)
+    if settings.documents == "joined":
+        order = random.permutation(lengths.size)
+        # BOS and EOS are one token: it stands between two documents once.
+        return join(lengths[order] - 1, starts[order] + 1, settings.context)
+    pieces = cut(lengths, settings.context, starts)
+    if settings.documents == "padded":
+        return pieces, random.permutation(pieces.lengths.size)
+    row_of = best_fit_decreasing(pieces.lengths, settings.context)
+    return pieces, random.permutation(int(row_of.max()) + 1)[row_of]
+
+
+def join(lengths: Ints, starts: Ints, context: int) -> tuple[Pieces, Ints]:
+    """The documents end to end, cut into rows of `context` positions wherever one is full.
+
+    Returns the pieces in their order, of which each lies in one document and one row, and the row of each.
+    """
+    ends = np.cumsum(lengths)
+    begins = ends - lengths
+    first = begins // context
+    count = (ends - 1) // context - first + 1
+    document = np.repeat(np.arange(lengths.size), count)
+    row = first[document] + np.arange(document.size) - np.repeat(np.cumsum(count) - count, count)
+    begin = np.maximum(begins[document], row * context)
+    end = np.minimum(ends[document], (row + 1) * context)
+    return Pieces(starts[document] + begin - begins[document], end - begin), row
+
+
 def fingerprint_name(path: Path) -> str:
     """The end of a path that names a shard (corpus/split/shard), the same on every machine."""
     return "/".join(path.parts[-3:])
@@ -214,10 +247,12 @@ def rows_at_once(context: int) -> int:
     return max(1, POSITIONS_AT_ONCE // context)
 
 
-def fill_rows(tokens: Tokens, pieces: Pieces, row_of: Ints, context: int) -> Iterator[tuple[Tokens, Any]]:
+def fill_rows(
+    tokens: Tokens, pieces: Pieces, row_of: Ints, context: int, is_joined: bool = False
+) -> Iterator[tuple[Tokens, Any]]:
     """Yield `input_ids` (as `tokens`) and `document` (int32), both [some rows, context], in the order of the rows.
 
-    Within a row the pieces follow the order of the input.
+    Within a row the pieces follow the order of the input; with `is_joined` they count as one document.
     """
     order = np.argsort(row_of, kind="stable")
     rows = int(row_of.max()) + 1
@@ -233,7 +268,7 @@ def fill_rows(tokens: Tokens, pieces: Pieces, row_of: Ints, context: int) -> Ite
             for index, piece in enumerate(range(bounds[row], bounds[row + 1])):
                 end = offset + lengths[piece]
                 input_ids[row - first, offset:end] = tokens[starts[piece] : starts[piece] + lengths[piece]]
-                document[row - first, offset:end] = index
+                document[row - first, offset:end] = 0 if is_joined else index
                 offset = end
         yield input_ids, document
 
@@ -273,22 +308,20 @@ def pack_files(inputs: list[Path], settings: PackTokens, output: Path) -> dict[s
         if settings.weights is not None:
             chosen, mixture = mix(lengths, np.concatenate(origins), np.concatenate(draws), settings.weights)
             lengths, starts = lengths[chosen], starts[chosen]
-        pieces = cut(lengths, context, starts)
-        row_of = best_fit_decreasing(pieces.lengths, context)
+        pieces, row_of = pieces_in_rows(lengths, starts, settings)
         rows = int(row_of.max()) + 1
-        row_of = np.random.default_rng(settings.seed).permutation(rows)[row_of]
         everything = np.asarray(np.memmap(stream, dtype=vocabulary.dtype, mode="r"))
-        batches = fill_rows(everything, pieces, row_of, context)
+        batches = fill_rows(everything, pieces, row_of, context, settings.documents == "joined")
         digest = write_rows(batches, -(-rows // rows_at_once(context)), context, vocabulary.dtype, output)
     manifest = {
         "context": context,
         "vocabulary": vocabulary.record(),
         "rows": rows,
-        "tokens": int(lengths.sum()),
+        "tokens": int(pieces.lengths.sum()),
         "documents": int(lengths.size),
         "empty_documents": empty,
         "cut_documents": int((lengths > context).sum()),
-        "fill": round(float(lengths.sum()) / (rows * context), 6),
+        "fill": round(float(pieces.lengths.sum()) / (rows * context), 6),
         "sha256": digest,
         "inputs": [{"file": fingerprint_name(path), "sha256": files.sha256_file(path)} for path in inputs],
         "settings": settings.model_dump(exclude_none=True),

@@ -1,4 +1,4 @@
-"""Preference pairs from stories whose parts were spoken and encoded apart.
+"""Preference pairs from stories whose parts were spoken and encoded apart, or that were published as speech.
 
 After SpokenSwag (Maimon et al. 2025, arXiv:2502.15814): a prompt, its right ending, a wrong one; stories that repeat
 themselves are left out.

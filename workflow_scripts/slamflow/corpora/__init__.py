@@ -5,7 +5,7 @@ The settings class of a kind says which rule makes its speech (`made_by`), and s
     write_stories         none: the text source does the work, and synthesize_stories the speaking
     write_minimal_pairs   none: slamflow.text.PAIR_TEXTS lists who writes the pairs
     collect_audio         recordings(corpus, job, sources, downloads) -> iterable of Recording
-    collect_pairs         pairs(corpus, job, source, downloads) -> iterator of SpokenPair
+    collect_pairs         pairs(corpus, job, source, downloads) -> iterator of SpokenPair, or of SpokenPreference
 
 `corpus` are the kind's settings with one split only, `job` those of the job, `sources` the files and folders that it
 reads, and `downloads` a folder for what it fetches meanwhile. Raises InputError for sources that hold nothing of use.
@@ -44,8 +44,8 @@ class SplitSettings(Settings):
 class CorpusSettings(SectionSettings):
     """Where speech comes from."""
 
-    holds: ClassVar[Literal["stories", "pairs", "recordings"]]
-    """Stories (a prompt and its endings as text), minimal pairs, or recordings without either."""
+    holds: ClassVar[Literal["stories", "pairs", "recordings", "preferences"]]
+    """Stories (a prompt and its endings as text), minimal pairs, recordings without either, or preference pairs."""
     made_by: ClassVar[Literal["write_stories", "write_minimal_pairs", "collect_audio", "collect_pairs"]]
     """The rule that writes its shards: of text, which synthesize_stories speaks, or of speech."""
 
@@ -132,6 +132,7 @@ CORPORA = Family(
         "stories": "slamflow.corpora.stories:StoryCorpus",
         "minimal_pairs": "slamflow.corpora.minimal_pairs:MinimalPairCorpus",
         "spoken_pairs": "slamflow.corpora.spoken_pairs:SpokenPairCorpus",
+        "spoken_preferences": "slamflow.corpora.spoken_preferences:SpokenPreferenceCorpus",
         "librispeech": "slamflow.corpora.librispeech:LibriSpeech",
         "folder": "slamflow.corpora.folder:AudioFolder",
         "archive": "slamflow.corpora.archive:AudioArchive",

@@ -9,6 +9,7 @@ from pydantic import Field
 from slamflow.corpora import CORPORA
 from slamflow.corpora.recorded import RecordedSettings
 from slamflow.corpora.spoken_pairs import SpokenPairCorpus
+from slamflow.corpora.spoken_preferences import SpokenPreferenceCorpus
 from slamflow.recipe.base import Settings
 from slamflow.text import TEXT_SOURCES, TextSettings
 from slamflow.tts import ENGINES, EngineSettings
@@ -59,5 +60,5 @@ class CollectPairs(Settings):
     corpus: str
     split: str
     shard: str
-    pairs: Annotated[SpokenPairCorpus, CORPORA]
+    pairs: Annotated[SpokenPairCorpus | SpokenPreferenceCorpus, CORPORA]
     """The corpus with this split alone; where a folder lies is said by --source."""

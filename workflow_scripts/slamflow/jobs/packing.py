@@ -25,6 +25,7 @@ class PackingJobs:
                 context=dataset.context,
                 vocabulary=dataset.vocabulary(self.recipe),
                 seed=dataset.seed,
+                documents=dataset.documents,
                 weights=dataset.weights if wildcards.part == "train" else None,
             )
         )

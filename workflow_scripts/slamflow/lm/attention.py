@@ -1,9 +1,10 @@
 """Attention within documents: tokens of a packed row see their own document only.
 
-Three ways to the same numbers. `documents`, for the CPU, takes the documents out of the rows and multiplies blocks of
+Four ways to the same numbers. `documents`, for the CPU, takes the documents out of the rows and multiplies blocks of
 nearly equal length: no time is spent on pairs of tokens from different documents, and plain matrix products in bf16
 are about twice as fast there as the fused kernel. `flex_attention`, for CUDA, skips masked blocks. `sdpa` gives the
-fused kernel a dense mask and works everywhere.
+fused kernel a dense mask. `eager` adds a dense mask in the model's own attention, for classes (xglm, gpt_neo) that
+take no other.
 
 transformers separates documents by restarting positions alone only without a cache and without a mask, and says
 nothing when it does not; so the mask is always explicit here and `use_cache` is off.
@@ -21,9 +22,10 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from slamflow.errors import InputError
+from slamflow.lm.model import drops_attention
 from slamflow.shards.rows import Batch, Ints
 
-Attention = Literal["documents", "flex_attention", "sdpa"]
+Attention = Literal["documents", "flex_attention", "sdpa", "eager"]
 ROUND_TO = 64
 """Documents are grouped by their length rounded up to a multiple of this."""
 PROBE = 16
@@ -110,6 +112,7 @@ def documents_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
+    dropout: float = 0.0,
     blocks: Blocks | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
@@ -137,7 +140,8 @@ def documents_attention(
         if repeats > 1:
             k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
         scores = torch.matmul(q, k.transpose(-1, -2)).float() + blocks.masks[length]
-        mixed = torch.matmul(scores.softmax(-1).to(v.dtype), v)
+        shares = torch.nn.functional.dropout(scores.softmax(-1), dropout, training=dropout > 0)
+        mixed = torch.matmul(shares.to(v.dtype), v)
         outputs.append(mixed.transpose(1, 2).reshape(count * length, heads * width))
     return _FromSlots.apply(torch.cat(outputs), blocks).view(rows, context, heads, width), None
 
@@ -145,6 +149,27 @@ def documents_attention(
 def fastest_attention(device: torch.device) -> Attention:
     """The way to attend that is fastest on a device."""
     return "flex_attention" if device.type == "cuda" else "documents"
+
+
+def choose_attention(model: PreTrainedModel, asked: Attention | None, device: torch.device) -> Attention:
+    """Make `model` attend as it was `asked`, or else in the fastest way that its class takes; returns which it is.
+
+    Raises InputError as `use_attention` does.
+    """
+    ways: list[Attention] = [asked] if asked else [fastest_attention(device), "sdpa", "eager"]
+    if asked is None and drops_attention(model.config):
+        ways = [way for way in ways if way != "flex_attention"]  # it has no dropout
+    kind = next((way for way in ways if _takes(model, way)), ways[-1])
+    use_attention(model, kind)
+    return kind
+
+
+def _takes(model: PreTrainedModel, kind: Attention) -> bool:
+    try:
+        _set_attention(model, kind)
+    except InputError:
+        return False
+    return True
 
 
 def use_attention(model: PreTrainedModel, kind: Attention) -> None:
@@ -156,7 +181,14 @@ def use_attention(model: PreTrainedModel, kind: Attention) -> None:
     # Before a model is on its GPU, flex_attention is not compiled: another way shows as well whether it is recurrent.
     checked: Attention = "documents" if kind == "flex_attention" else kind
     _set_attention(model, checked)
-    if (share := leakage(model, checked)) > MOST_LEAKAGE:
+    try:
+        share = leakage(model, checked)
+    except Exception as error:  # classes raise whatever a mask that they do not expect leads to
+        raise InputError(
+            f"a {model.config.model_type} model cannot attend within documents ({checked}: {error}); take one such as "
+            "llama, qwen2 or opt"
+        ) from None
+    if share > MOST_LEAKAGE:
         raise InputError(
             f"in a {model.config.model_type} model documents of a row see each other, whatever the attention (logits "
             f"change by {share:.1e} of the largest); is it recurrent? Take one such as llama, qwen2 or opt"
@@ -210,5 +242,9 @@ def model_inputs(batch: Batch, kind: Attention, device: torch.device) -> dict[st
         inputs["attention_mask"] = create_block_mask(visible, rows, None, context, context, device=device)
     else:
         causal = torch.ones(context, context, dtype=torch.bool, device=device).tril()
-        inputs["attention_mask"] = ((document[:, :, None] == document[:, None, :]) & causal)[:, None]
+        mask = ((document[:, :, None] == document[:, None, :]) & causal)[:, None]
+        if kind == "eager":
+            # Added to the scores as it is; bloom, gpt_neo and xglm take no other.
+            mask = torch.zeros(mask.shape, device=device).masked_fill_(~mask, torch.finfo(torch.float32).min)
+        inputs["attention_mask"] = mask
     return inputs

@@ -6,6 +6,7 @@ The warm start is TWIST (Hassid et al. 2023, "Textually Pretrained Speech Langua
 from __future__ import annotations
 
 import difflib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,7 +15,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from slamflow.errors import InputError
-from slamflow.lm.model import embedding, is_dropout, load_config, prepare_config, read_weights
+from slamflow.lm.model import embedding, load_config, prepare_config, read_weights
 from slamflow.vocabulary import CONFIG_IDS, Vocabulary
 
 if TYPE_CHECKING:
@@ -64,18 +65,44 @@ def _from_scratch(settings: NextTokenModel, vocabulary: Vocabulary) -> PreTraine
             near = difflib.get_close_matches(key, sorted(names), n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise InputError(f"architecture.{key}: {model_type} has no such key{hint}")
-        if is_dropout(key) and keys[key]:
-            raise InputError(f"architecture.{key}: must be 0; training goes without dropout")
     theta = keys.pop("rope_theta", None)
     try:
         config = AutoConfig.for_model(model_type, **keys, vocab_size=vocabulary.size, **CONFIG_IDS)
-        prepare_config(config, settings.rope_theta or theta)
+        # A class has dropout by default; here only what the recipe says.
+        prepare_config(config, settings.rope_theta or theta, keep=keys)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     except InputError:
         raise
     except Exception as error:  # transformers raises whatever its many configurations raise
         raise InputError(f"architecture: transformers cannot build this {model_type}: {error}") from None
+    draw_smaller(model, settings.depth_scaled)
     return model
+
+
+def draw_smaller(model: PreTrainedModel, names: list[str]) -> None:
+    """Draw the layers' matrices of these `names` anew, with standard deviation initializer_range / sqrt(2 * layers).
+
+    Radford et al. (2019, GPT-2) scale what writes into the residual stream so. Raises InputError for a name that no
+    matrix has.
+    """
+    deviation = _deviation(model) / math.sqrt(2 * model.config.num_hidden_layers)
+    layers = dict(model.named_modules())
+    for name in names:
+        found = [module for path, module in layers.items() if path.rpartition(".")[2] == name]
+        weights = [getattr(module, "weight", None) for module in found]
+        matrices = [weight for weight in weights if isinstance(weight, nn.Parameter) and weight.ndim == 2]
+        if not matrices:
+            known = {path.rpartition(".")[2] for path, module in layers.items() if hasattr(module, "weight")}
+            there = ", ".join(sorted(known))
+            raise InputError(f"depth_scaled: {model.config.model_type} has no matrix {name!r}; it has {there}")
+        for weight in matrices:
+            nn.init.normal_(weight, std=deviation)
+
+
+def _deviation(model: PreTrainedModel) -> float:
+    """Standard deviation of new weights."""
+    config = model.config
+    return float(getattr(config, "initializer_range", None) or getattr(config, "init_std", None) or 0.02)
 
 
 def _from_text_model(settings: NextTokenModel, vocabulary: Vocabulary, parent: Path) -> PreTrainedModel:
@@ -92,7 +119,7 @@ def _from_text_model(settings: NextTokenModel, vocabulary: Vocabulary, parent: P
     # The first rows are kept bit for bit; rows beyond the text model's own vocabulary are new.
     model.resize_token_embeddings(vocabulary.size, mean_resizing=False)
     if settings.embeddings == "random":
-        deviation: float = getattr(config, "initializer_range", None) or getattr(config, "init_std", None) or 0.02
+        deviation = _deviation(model)
         weight, output = embedding(model).weight, cast(nn.Linear, model.get_output_embeddings()).weight
         nn.init.normal_(weight, std=deviation)
         if output is not weight:

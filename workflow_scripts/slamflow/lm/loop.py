@@ -30,6 +30,7 @@ from slamflow.lm.metrics import Metrics
 from slamflow.lm.objective import Objective
 from slamflow.lm.objectives import TrainingSettings
 from slamflow.lm.pace import NOTHING, Clock, Pace, Step, StepPace, TimePace
+from slamflow.sharding import stable_hash
 
 log = logging.getLogger("slamflow")
 WEIGHTS = "state.safetensors"
@@ -116,6 +117,8 @@ def train(
             last = bool(decision.last)
             for group in engine.optimizer.param_groups:
                 group["lr"] = decision.learning_rate
+            # Dropout draws anew in each step and on each rank, and alike in a resumed run.
+            torch.manual_seed(stable_hash(f"{settings.seed} {step} {ranks.rank}"))
             means, norm = optimize(engine, objective, batches, count, settings, machine, ranks)
             step += 1
             if not math.isfinite(means["loss"]) or not math.isfinite(norm):

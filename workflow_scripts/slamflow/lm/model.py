@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
 
@@ -75,14 +76,19 @@ def is_dropout(key: str) -> bool:
     return any(word in key for word in ("dropout", "pdrop", "layerdrop"))
 
 
-def prepare_config(config: PretrainedConfig, rope_theta: float | None) -> None:
-    """Remove dropout, and set the base of the rotary embedding if one is given.
+def drops_attention(config: PretrainedConfig) -> bool:
+    """Whether shares of attention are dropped in training."""
+    return any(is_dropout(key) and "att" in key and value for key, value in config.to_dict().items())
+
+
+def prepare_config(config: PretrainedConfig, rope_theta: float | None, keep: Collection[str] = ()) -> None:
+    """Remove dropout but for the keys to `keep`, and set the base of the rotary embedding if one is given.
 
     transformers reads the base from `rope_parameters` only; an attribute rope_theta is ignored.
     Raises InputError if the model has no rotary embedding.
     """
     for key, value in config.to_dict().items():
-        if is_dropout(key) and isinstance(value, float):
+        if is_dropout(key) and isinstance(value, float) and key not in keep:
             setattr(config, key, 0.0)
     if rope_theta is None:
         return

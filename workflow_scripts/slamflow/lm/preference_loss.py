@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.lm.attention import ROUND_TO, Attention, fastest_attention, model_inputs, use_attention
+from slamflow.lm.attention import ROUND_TO, Attention, choose_attention, model_inputs
 from slamflow.lm.devices import Machine, Ranks
 from slamflow.lm.model import load_language_model
 from slamflow.lm.objective import Inputs, Prepared
@@ -235,8 +235,7 @@ def prepare_on_pairs(
     pairs, left_out = tokenize_pairs(inputs.pairs, longest, vocabulary)
     if left_out:
         log.warning("%d pairs with an empty ending or more than %d tokens are left out", left_out, longest)
-    attention = machine.attention or fastest_attention(ranks.device)
-    use_attention(model, attention)
+    attention = choose_attention(model, machine.attention, ranks.device)
     objective = make(pairs, settings, attention, machine.micro_batch_tokens, ranks)
     objective.remember_reference(model, settings.precision)
     return Prepared(

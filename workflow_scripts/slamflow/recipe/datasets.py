@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Weight = Annotated[float, Field(gt=0)]
 TEXT = "text"
 """The encoder of datasets that are packed from text."""
+Documents = Literal["masked", "joined", "padded"]
 
 
 class VocabularySettings(Settings):
@@ -43,6 +44,11 @@ class Dataset(SectionSettings):
     """The encoder whose units are packed, or `text` for the bytes of the stories' text."""
     context: Annotated[int, Field(ge=8, le=131072)] = 1024
     """Positions in a row."""
+    documents: Documents = "masked"
+    """How documents come into rows. `masked`: several in a row, none of which sees another; the rows are full.
+    `joined`: one stream of all documents in a drawn order, an EOS after each, cut into rows; a position sees all that
+    is before it in the row, as in Cuervo and Marxer (2024). `padded`: a row for each document, or for each piece of
+    one that is longer; so `batch_tokens` counts padding, as in SlamKit's batches of so many sequences."""
     train: Annotated[list[str] | dict[str, Weight], Field(min_length=1)]
     """Corpora to train on, as corpus/split: a list takes all of each. A mapping {corpus/split: weight} takes their
     tokens in these proportions: all of the one that is scarcest for its weight, of the others a part chosen by a hash
@@ -105,5 +111,7 @@ class PackTokens(Settings):
     """The tokens."""
     seed: int
     """Seed of the order of the rows."""
+    documents: Documents = "masked"
+    """How documents come into rows."""
     weights: dict[str, Weight] | None = None
     """Proportions of the tokens of each corpus/split; null takes all there are."""

@@ -13,20 +13,22 @@ if TYPE_CHECKING:
     from slamflow.recipe.recipe import Recipe
 
 SPLIT = "preference"
-"""The split of a story corpus that preference pairs are built from."""
+"""The split of a corpus that preference pairs are built from."""
 NegativeEnding = Literal["detail", "other_story"]
 
 
 class Preferences(SectionSettings):
-    """Pairs of a right and a wrong ending, from the preference split of a story corpus."""
+    """Pairs of a right and a wrong ending, from the preference split of a story corpus, or of one of kind
+    `spoken_preferences`, whose pairs were published as speech."""
 
     corpus: str
-    """The story corpus; its preference split is used for nothing else."""
+    """The corpus; its preference split is used for nothing else."""
     encoder: str
     """The encoder whose units the pairs are made of."""
     negatives: Annotated[list[NegativeEnding], Field(min_length=1)] = ["detail"]
-    """Wrong endings: `detail`, the right one with one detail that contradicts the story; `other_story`, the right
-    one of another story in the same voice. Each kind gives a pair for every story."""
+    """Wrong endings: `detail`, the right one with one detail that contradicts the story (of published pairs, the
+    ending that is rejected there); `other_story`, the right one of another story in the same voice. Each kind gives a
+    pair for every story."""
     max_auto_bleu: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Stories whose text, prompt and right ending, repeats more of its bigrams than this are left out."""
     seed: int = 0
@@ -44,7 +46,10 @@ class Preferences(SectionSettings):
     def problems(self, name: str, recipe: Recipe) -> Iterator[str]:
         if self.encoder not in recipe.encoders:
             yield f"preferences.{name}.encoder: no encoder {self.encoder!r}"
-        if problem := recipe.stories_problem(f"preferences.{name}.corpus", self.reference):
+        corpus = recipe.corpora.get(self.corpus)
+        published = corpus is not None and corpus.holds == "preferences"
+        check = recipe.reference_problem if published else recipe.stories_problem
+        if problem := check(f"preferences.{name}.corpus", self.reference):
             yield problem
 
 

@@ -31,7 +31,11 @@ class NextTokenModel(ModelSettings, TrainingDefaults):
     """`scratch`, another model of this recipe (a text model, for TWIST), an asset, or a folder with a transformers
     causal LM."""
     architecture: dict[str, Any] | None = None
-    """For init scratch: the transformers configuration (`model_type` and its keys)."""
+    """For init scratch: the transformers configuration (`model_type` and its keys). Dropout is none but where a key
+    here says so."""
+    depth_scaled: list[str] = []
+    """For init scratch: names of the layers' matrices, such as [o_proj, down_proj], that are drawn with a standard
+    deviation of `initializer_range` / sqrt(2 x layers), as GPT-2's residual projections are."""
     layers: Annotated[int | None, Field(ge=1)] = None
     """Keep only the first layers of the text model."""
     embeddings: Literal["first_rows", "random"] = "first_rows"
@@ -47,6 +51,8 @@ class NextTokenModel(ModelSettings, TrainingDefaults):
             raise ValueError("say where the model starts: init: scratch, an asset, a folder or another model")
         if (self.init == "scratch") != (self.architecture is not None):
             raise ValueError("architecture belongs to init: scratch, and is needed there")
+        if self.init != "scratch" and self.depth_scaled:
+            raise ValueError("depth_scaled belongs to init: scratch")
         if self.init == "scratch" and self.layers is not None:
             raise ValueError("layers belongs to a warm start; for scratch set it in architecture")
         if self.data is None:
@@ -91,7 +97,7 @@ class NextTokenModel(ModelSettings, TrainingDefaults):
 def prepare(job: TrainModel, inputs: Inputs, machine: Machine, ranks: Ranks) -> Prepared:
     """The model at its start, and its rows. Raises InputError for rows of different vocabularies."""
     from slamflow import files
-    from slamflow.lm.attention import fastest_attention, use_attention
+    from slamflow.lm.attention import choose_attention
     from slamflow.lm.initial import build_model
     from slamflow.lm.next_token_loss import NextToken
     from slamflow.lm.objective import Prepared
@@ -108,8 +114,7 @@ def prepare(job: TrainModel, inputs: Inputs, machine: Machine, ranks: Ranks) -> 
         if other.vocabulary != rows.vocabulary:
             raise InputError(f"--validation {name}: {other.folder} has another vocabulary than {rows.folder}")
     model = build_model(settings, rows.vocabulary, rows.context, inputs.parent)
-    attention = machine.attention or fastest_attention(ranks.device)
-    use_attention(model, attention)
+    attention = choose_attention(model, machine.attention, ranks.device)
     objective = NextToken(rows, validation, settings, attention, machine.micro_batch_tokens, ranks)
     tokenizer = job.tokenizer.model_dump(mode="json") if job.tokenizer else None
     codebook = files.read_json(inputs.tokenizer) if inputs.tokenizer else None
