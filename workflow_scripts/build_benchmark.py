@@ -1,9 +1,10 @@
 """Build one split of a benchmark of minimal pairs.
 
 Reads the records of the split (JSONL) and the units of its utterances. Of stories, the parts {id}.prompt, {id}.ending
-and {id}.wrong_detail were spoken apart; of minimal pairs, {id}.good and {id}.bad. Writes the pairs (Parquet with id,
-phenomenon, cluster, good, bad) and a manifest that counts what was left out and why. A story or pair with a part that
-is missing among the units (set aside as bad audio) is left out.
+and {id}.wrong_detail were spoken apart; of minimal pairs, {id}.good and {id}.bad, perhaps after {id}.prompt.
+Writes the pairs (Parquet with id, phenomenon, cluster, good, bad) and a manifest that counts what was left out and why.
+A story or pair with a part that is missing among the units (set aside as bad audio) is left out, and so is a pair with
+a sequence of more than `max_units` units.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ def main(argv: list[str]) -> None:
     benchmark = settings.benchmark
     records = read_records(arguments.records, needed_keys(benchmark.kind, settings.published))
     items, left_out = build(
-        benchmark.kind, records, read_spoken(arguments.units), benchmark.seed, published=settings.published
+        benchmark.kind,
+        records,
+        read_spoken(arguments.units),
+        benchmark.seed,
+        published=settings.published,
+        max_units=benchmark.max_units,
     )
     write_items(arguments.output, items)
     files.write_json(

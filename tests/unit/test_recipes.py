@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -200,3 +201,24 @@ def test_the_order_of_keys_decides_nothing() -> None:
         wildcards = SimpleNamespace(recipe="pocket", benchmark=benchmark, split="dev", encoder="whisper")
         assert one.evaluation.build_benchmark(wildcards) == other.evaluation.build_benchmark(wildcards)
         assert one.evaluation.baseline_units(wildcards) == other.evaluation.baseline_units(wildcards)
+
+
+@pytest.mark.parametrize(("stated", "expected"), [({}, 2046), ({"max_position_embeddings": 900}, 899)])
+def test_a_benchmark_is_cut_for_all_by_the_shortest_context_of_a_model_that_is_scored(
+    stated: dict[str, int], expected: int
+) -> None:
+    """Also where the model is not itself from scratch: `aligned` starts from `cold`."""
+    config = load_yaml(ROOT / "config.yaml")
+    config["models"]["cold"]["architecture"] = {**config["models"]["cold"]["architecture"], **stated}
+    config["benchmarks"]["sblimp"]["models"] = ["warm", "aligned"]
+    config["benchmarks"]["swuggy"]["models"] = ["warm"]
+    assets = load_assets(ROOT / "recipes/assets.yaml", {})
+    evaluation = Jobs(load_recipe(config, []), assets, ROOT / "workflow_scripts").evaluation
+
+    def limit(benchmark: str) -> int:
+        wildcards = SimpleNamespace(recipe="pocket", benchmark=benchmark, split="dev", encoder="whisper")
+        found: int = json.loads(evaluation.build_benchmark(wildcards))["benchmark"]["max_units"]
+        return found
+
+    assert limit("sblimp") == limit("tstorycloze") == expected
+    assert limit("swuggy") == 2046

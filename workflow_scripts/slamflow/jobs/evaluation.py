@@ -25,15 +25,24 @@ class EvaluationJobs:
     # Built
 
     def build_benchmark(self, wildcards: Any) -> str:
-        """Settings of one build_benchmark job; which models are scored is not among them."""
+        """Settings of one build_benchmark job; of the models that are scored, their shortest context alone."""
+        update = {"models": None, "max_units": self._max_units(wildcards.benchmark)}
         return canonical(
             BuildBenchmark(
                 name=wildcards.benchmark,
-                benchmark=self._benchmark(wildcards).model_copy(update={"models": None}),
+                benchmark=self._benchmark(wildcards).model_copy(update=update),
                 split=wildcards.split,
                 published=self._is_published(wildcards),
             )
         )
+
+    def _max_units(self, benchmark: str) -> int:
+        """How many units a sequence may have, so that no model that is scored has too short a context for it.
+
+        The last token is predicted and not read, so a context of n positions takes BOS and n - 1 units.
+        """
+        contexts = [self.recipe.stated_context(model) for model in self.models(benchmark)]
+        return min([self.recipe.benchmarks[benchmark].max_units, *(length - 1 for length in contexts if length)])
 
     def kinds(self, wildcards: Any) -> list[str]:
         """The module of a benchmark's kind; none for pairs that are taken as they were published."""
