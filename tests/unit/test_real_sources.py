@@ -367,15 +367,15 @@ def test_pairs_of_the_hub_are_rows_and_an_unpinned_dataset_is_taken_at_the_commi
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def side(value: int) -> list[Any]:
-        return [{"bytes": wav(0.6, value + number, "WAV"), "path": None} for number in range(4)]
+        return [{"bytes": wav(0.6, value + number, "WAV"), "path": None} for number in range(5)]
 
     table = hub_table(
         {
-            "id": [7, 7, 8, 8],
+            "id": [7, 7, 8, 8, 8],
             "positive": side(0),
             "negative": side(10),
-            "voice": ["Aria", "Joe"] * 2,
-            "type": ["agreement"] * 4,
+            "voice": ["Aria", "Joe", "Aria", "Joe", "Joe"],
+            "type": ["agreement"] * 5,
         }
     )
     state = hub_stand_in.StandIn()
@@ -410,6 +410,7 @@ def test_pairs_of_the_hub_are_rows_and_an_unpinned_dataset_is_taken_at_the_commi
         ("7.Joe", "7"),
         ("8.Aria", "8"),
         ("8.Joe", "8"),
+        ("8.Joe.1", "8"),
     ]
     assert samples_of(rows[0]["audio"])[0] == 0
     assert samples_of(rows[1]["audio"])[0] == 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,15 +105,23 @@ def of_shard(pairs: Iterable[SpokenPair], shard: str) -> Iterator[SpokenPair]:
 
 
 def hub_pairs(corpus: SpokenPairCorpus, shard: str, downloads: Path) -> Iterator[SpokenPair]:
-    """Yield the pairs of one shard of a dataset of the hub, whose rows are pairs."""
+    """Yield the pairs of one shard of a dataset of the hub, whose rows are pairs.
+
+    Several rows of one id and voice, such as a word with several pseudo-words, are numbered in their order.
+    """
+    met: Counter[tuple[str, str | None]] = Counter()
     columns = corpus.columns
     names = [columns.good, columns.bad, *columns.id, columns.voice, columns.phenomenon, *columns.texts]
     for path, name in shard_files(str(corpus.repo), str(corpus.revision), corpus.files, shard, downloads):
         for place, row in table_rows(path, name, [column for column in names if column is not None]):
             texts = [str(row[column] or "") for column in columns.texts] or ["", ""]
+            cluster = ".".join(str(row[column]) for column in columns.id) or place
+            voice = None if columns.voice is None else str(row[columns.voice])
+            met[cluster, voice] += 1
             yield SpokenPair(
-                cluster=".".join(str(row[column]) for column in columns.id) or place,
-                voice=None if columns.voice is None else str(row[columns.voice]),
+                cluster=cluster,
+                voice=voice,
+                number=met[cluster, voice] - 1,
                 phenomenon=None if columns.phenomenon is None else str(row[columns.phenomenon]),
                 texts=(texts[0], texts[1]),
                 sources=(f"{place}/{columns.good}", f"{place}/{columns.bad}"),
