@@ -99,11 +99,9 @@ def speak(
 def utterances(story: dict[str, Any], split: str) -> dict[str, str]:
     """What is spoken of a story: text by utterance id. Raises InputError if a key is missing."""
     try:
-        if "good_ending" in story:
-            parts = {"prompt": "prompt", "good": "good_ending", "bad": "bad_ending"}
-            return {f"{story['id']}.{part}": story[key] for part, key in parts.items()}
         if "good" in story:
-            return {f"{story['id']}.{side}": story[side] for side in ("good", "bad")}
+            parts = ("prompt", "good", "bad") if "prompt" in story else ("good", "bad")
+            return {f"{story['id']}.{part}": story[part] for part in parts}
         if split in WHOLE:
             return {story["id"]: story["text"]}
         told = {key: story[key] for key in ("prompt", "ending", "wrong_detail")}

@@ -111,10 +111,8 @@ def test_a_task_of_hellaswag_is_its_right_ending_against_one_wrong_one_or_each(t
     assert len({record["cluster"] for record in each}) == 200
     for record in each:
         assert record["prompt"].startswith("A man is on roof ")
-        assert record["good_ending"].startswith("He sits ")
-        assert record["bad_ending"].startswith("He runs ")
-        assert record["good"] == f"{record['prompt']} {record['good_ending']}"
-        assert record["bad"] == f"{record['prompt']} {record['bad_ending']}"
+        assert record["good"].startswith("He sits ")
+        assert record["bad"].startswith("He runs ")
     known = {(record["cluster"], record["bad"]) for record in each}
     assert {(record["cluster"], record["bad"]) for record in one} <= known
     # Which of the three does not depend on where the right one stands, and another seed draws others.
@@ -158,10 +156,10 @@ def test_a_table_has_groups_ids_and_prompts_if_it_likes(tmp_path: Path) -> None:
         encoding="utf-8-sig",
     )
     records = written(tmp_path, tmp_path / "t.csv", "table")
-    assert [(record["cluster"], record["phenomenon"], record["good"]) for record in records] == [
-        ("one", "verb", "A cat, sitting."),
-        ("one", "verb", "A cat ran."),
-        ("two", "noun", "Tom was late. He ran."),
+    assert [(record["cluster"], record["phenomenon"], record.get("prompt"), record["good"]) for record in records] == [
+        ("one", "verb", None, "A cat, sitting."),
+        ("one", "verb", None, "A cat ran."),
+        ("two", "noun", "Tom was late.", "He ran."),
     ]
     (tmp_path / "t.tsv").write_text("good\tbad\nA, b.\tB, a.\nA, b.\tC.\nB.\tA.\n")
     records = written(tmp_path, tmp_path / "t.tsv", "table")

@@ -100,7 +100,7 @@ def whole_pairs(records: list[Record], spoken: dict[str, Spoken]) -> tuple[list[
     items = []
     left_out: Counter[str] = Counter()
     for record in records:
-        sides = ("prompt", "good", "bad") if "good_ending" in record else ("good", "bad")
+        sides = ("prompt", "good", "bad") if "prompt" in record else ("good", "bad")
         parts = [spoken[name].units for name in (f"{record['id']}.{side}" for side in sides) if name in spoken]
         if len(parts) != len(sides):
             left_out["not_spoken"] += 1

@@ -40,8 +40,8 @@ def records(pairs: Iterable[TextPair], job: WriteMinimalPairs) -> list[Record]:
     """The records of one shard.
 
     pairs: those of the whole file, in its order. Each record has `id`, `split`, `phenomenon`, `cluster`, `good` and
-    `bad` (the whole texts); with a prompt also `prompt`, `good_ending` and `bad_ending`, which are spoken apart. A pair
-    that cannot be used has `id`, `split` and `left_out`, the reason, alone. A pair's share of the file (`percent`)
+    `bad`, and if there is one `prompt`, which `good` and `bad` then go on. A pair that cannot be used has `id`, `split`
+    and `left_out`, the reason, alone. A pair's share of the file (`percent`)
     follows from a hash of its cluster, so pairs of a cluster are in the same split.
     """
     index, count = parse_shard(job.shard)
@@ -76,11 +76,9 @@ def records(pairs: Iterable[TextPair], job: WriteMinimalPairs) -> list[Record]:
 
 def record(pair: TextPair) -> Record:
     """What the record of a pair says besides its id and split."""
-    both = {"phenomenon": pair.phenomenon, "cluster": pair.cluster}
-    if not pair.prompt:
-        return {**both, "good": pair.good, "bad": pair.bad}
-    whole: Record = {"good": f"{pair.prompt} {pair.good}", "bad": f"{pair.prompt} {pair.bad}"}
-    return {**both, **whole, "prompt": pair.prompt, "good_ending": pair.good, "bad_ending": pair.bad}
+    prompt: Record = {"prompt": pair.prompt} if pair.prompt else {}
+    told: Record = {"phenomenon": pair.phenomenon, "cluster": pair.cluster, "good": pair.good, "bad": pair.bad}
+    return {**told, **prompt}
 
 
 def why_unusable(pair: TextPair) -> str | None:
