@@ -3,8 +3,8 @@
 Reads: nothing (the pairs are made in the words of the grammar: task `sblimp` makes sentences that differ in one point
 of grammar, task `swuggy` words and pseudo-words), or --source, the file of pairs that the settings' `text` describes.
 Writes: --output, JSONL with `id`, `split`, `phenomenon`, `good` and `bad` (what is spoken) and `cluster` (what pairs
-share, so that an interval takes them together). Of a file also `prompt`, if `good` and `bad` are endings of one, which is
-spoken apart; and for a pair that cannot be used its `id`, `split` and the reason, `left_out`, alone.
+share, so that an interval takes them together). Of a file also `prompt`, if `good` and `bad` are endings of one, which
+is spoken apart; and for a pair that cannot be used its `id`, `split` and the reason, `left_out`, alone.
 """
 
 from __future__ import annotations

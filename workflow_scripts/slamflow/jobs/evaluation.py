@@ -26,14 +26,15 @@ class EvaluationJobs:
 
     def build_benchmark(self, wildcards: Any) -> str:
         """Settings of one build_benchmark job; of the models that are scored, their shortest context alone."""
+        return canonical(self._built(wildcards))
+
+    def _built(self, wildcards: Any) -> BuildBenchmark:
         update = {"models": None, "max_units": self._max_units(wildcards.benchmark)}
-        return canonical(
-            BuildBenchmark(
-                name=wildcards.benchmark,
-                benchmark=self._benchmark(wildcards).model_copy(update=update),
-                split=wildcards.split,
-                published=self._is_published(wildcards),
-            )
+        return BuildBenchmark(
+            name=wildcards.benchmark,
+            benchmark=self._benchmark(wildcards).model_copy(update=update),
+            split=wildcards.split,
+            published=self._is_published(wildcards),
         )
 
     def _max_units(self, benchmark: str) -> int:
