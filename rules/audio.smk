@@ -101,6 +101,7 @@ use rule collect_audio as stream_audio with:
 rule collect_pairs:
     """Collect one shard of pairs that were published as speech."""
     input:
+        archives=JOBS.audio.archives,
         commit=lambda wildcards: ancient(JOBS.audio.commit(wildcards)),
     output:
         audio="<results>/audio/{corpus}/{split}/{shard}.parquet",

@@ -1,6 +1,6 @@
 # Stories and minimal pairs, and their speech.
 #
-# in:  a grammar, or the user's text file
+# in:  a grammar, or the user's file of stories or of pairs
 # out: <results>/text/{corpus}/{split}/{shard}.jsonl       stories, or minimal pairs
 #      <results>/audio/{corpus}/{split}/{shard}.parquet    their speech, FLAC bytes
 
@@ -42,6 +42,8 @@ rule write_stories:
 
 rule write_minimal_pairs:
     """Write the minimal pairs of one shard."""
+    input:
+        source=JOBS.stories.source,
     output:
         "<results>/text/{corpus}/{split}/{shard}.jsonl",
     log:
@@ -58,10 +60,13 @@ rule write_minimal_pairs:
         command=JOBS.command("write_minimal_pairs"),
         code=JOBS.code("write_minimal_pairs", JOBS.stories.text_kinds),
         settings=JOBS.stories.write_minimal_pairs,
+        source=lambda wildcards, input: (
+            f"--source {input.source}" if input.source else ""
+        ),
     shell:
         r"""
         {params.command} \
-            --settings {params.settings:q} \
+            --settings {params.settings:q} {params.source} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """

@@ -1,9 +1,9 @@
 """Build one split of a benchmark of minimal pairs.
 
 Reads the records of the split (JSONL) and the units of its utterances. Of stories, the parts {id}.prompt, {id}.ending
-and {id}.wrong_detail were spoken apart; of minimal pairs, {id}.good and {id}.bad. Writes the pairs (Parquet with id,
-phenomenon, cluster, good, bad) and a manifest that counts what was left out and why. A story or pair with a part that
-is missing among the units (set aside as bad audio) is left out.
+and {id}.wrong_detail were spoken apart; of minimal pairs, {id}.good and {id}.bad, perhaps after {id}.prompt.
+Writes the pairs (Parquet with id, phenomenon, cluster, good, bad) and a manifest that counts what was left out and why.
+A story or pair with a part that is missing among the units (set aside as bad audio) is left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Collect one shard of a benchmark, or of preference pairs, that were published as speech.
 
-Reads: --source, a folder of pairs; or a dataset of the hub, whose files pass through --downloads (for an unpinned one
---commit is the JSON of pin_revision, which says the commit).
+Reads: --source, a folder of pairs, or archives; or a dataset of the hub, whose files pass through --downloads (for an
+unpinned one --commit is the JSON of pin_revision, which says the commit).
 Writes: --output, a speech shard with the utterances {id}.good and {id}.bad; --text, JSONL that says of each pair its
 `id`, `good` and `bad` (what is said, empty if not known), `cluster` (what the voices of a pair share) and
 `phenomenon` (of preference pairs: `id`, and what is said in `prompt`, `ending` and `wrong_detail`, as the utterances
@@ -21,7 +21,7 @@ from slamflow.corpora.revisions import pin
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--source", type=Path, help="the folder of pairs")
+    parser.add_argument("--source", type=Path, nargs="*", default=[], help="the folder of pairs, or archives")
     parser.add_argument("--commit", type=Path, help="JSON that says the commit of a dataset without a fixed one")
     parser.add_argument("--output", type=Path, required=True, help="the speech shard to write")
     parser.add_argument("--text", type=Path, required=True, help="JSONL of the pairs, to write")

@@ -8,7 +8,8 @@ versions, and the stories that were set aside with the reason.
 
 A story of train, text or validation is one utterance. One of dev, test or preference is two or three, told apart by
 their ids: {id}.prompt, {id}.ending and, where the story has one, {id}.wrong_detail; all in one voice.
-A minimal pair is two, {id}.good and {id}.bad, whatever the split; the pairs of a cluster have one voice.
+A minimal pair is two, {id}.good and {id}.bad, whatever the split; the pairs of a cluster have one voice. Where the two
+begin alike that may be spoken apart, as {id}.prompt, and {id}.good and {id}.bad are the endings.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> None:
     arguments.add_argument("--manifest", type=Path, required=True, help="manifest to write (JSON)")
     options = arguments.parse_args(argv)
     settings = commands.read_settings(SynthesizeStories, options.settings)
-    stories = files.read_jsonl(options.stories)
+    stories = [story for story in files.read_jsonl(options.stories) if "left_out" not in story]
     set_aside: list[dict[str, str]] = []
     seconds: dict[str, float] = {}
     engine = ENGINES.module(settings.speech.engine)
@@ -99,7 +100,8 @@ def utterances(story: dict[str, Any], split: str) -> dict[str, str]:
     """What is spoken of a story: text by utterance id. Raises InputError if a key is missing."""
     try:
         if "good" in story:
-            return {f"{story['id']}.{side}": story[side] for side in ("good", "bad")}
+            parts = ("prompt", "good", "bad") if "prompt" in story else ("good", "bad")
+            return {f"{story['id']}.{part}": story[part] for part in parts}
         if split in WHOLE:
             return {story["id"]: story["text"]}
         told = {key: story[key] for key in ("prompt", "ending", "wrong_detail")}

@@ -232,3 +232,33 @@ def test_commands_of_many_shards_fit(checkout: Checkout) -> None:
     assert "results/units/whisper/hub/train/????-of-0400.parquet" in command
     assert "results/units/whisper/stories/train/????-of-0004.parquet" in command
     assert len(command) < 10_000
+
+
+def test_pairs_of_the_users_own_come_from_a_table_and_from_an_archive(checkout: Checkout) -> None:
+    """A pair more in the table reruns its benchmark alone; so does another archive."""
+    table = checkout.work / "pairs.csv"
+    table.write_text("good,bad\nA cat sat.,A cat sit.\n")
+    for name in ("a_correct.wav", "a_incorrect.wav"):
+        (checkout.work / name).write_bytes(b"sound")
+    with tarfile.open(checkout.work / "tsc.tar", "w") as archive:
+        for name in ("a_correct.wav", "a_incorrect.wav"):
+            archive.add(checkout.work / name, name)
+    own = {"kind": "minimal_pairs", "text": {"source": "table", "path": "pairs.csv"}, "splits": {"test": {"shards": 2}}}
+    tsc = {"kind": "spoken_pairs", "task": "tstorycloze", "archives": ["tsc.tar"], "splits": {"test": {}}}
+    checkout.edit_recipe(
+        corpora={"own": own, "tsc": tsc},
+        benchmarks={
+            "own": {"kind": "text_pairs", "corpus": "own", "encoder": "whisper", "models": ["cold"]},
+            "tsc": {"kind": "tstorycloze", "corpus": "tsc", "encoder": "whisper", "models": ["cold"]},
+        },
+    )
+    spoken = {"write_minimal_pairs": 2, "synthesize_stories": 2, "extract_units": 2, "build_benchmark": 1}
+    due = checkout.due("scores")
+    assert due["write_minimal_pairs"] == due["synthesize_stories"] == due["build_benchmark"] == 2
+    assert due["collect_pairs"] == 1
+    checkout.run("scores")
+    assert checkout.due("scores") == Counter()
+    table.write_text(table.read_text() + "Tom ran.,Tom run.\n")
+    due = checkout.due("scores")
+    assert {rule: due[rule] for rule in spoken} == spoken
+    assert due["collect_pairs"] == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import json
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from slamflow.code_digest import code_digest
 from slamflow.corpora import CORPORA, CorpusSettings, listing
 from slamflow.corpora.job_settings import CollectPairs
 from slamflow.corpora.pair_files import SpokenPair
+from slamflow.corpora.published_files import PublishedFiles
 from slamflow.jobs.sources import Sources
 from slamflow.recipe.base import canonical
 
@@ -38,7 +38,9 @@ def example(kind: str, folder: Path) -> dict[str, Any]:
         case "stories":
             return {"splits": {"test": {"stories": 10, "shards": 2}}}
         case "minimal_pairs":
-            return {"task": "sblimp", "splits": {"test": {"pairs": 10, "shards": 2}}}
+            (folder / "speech/pairs.csv").write_text("good,bad\nA cat sat.,A cat sit.\n")
+            text = {"source": "table", "path": f"{path}/pairs.csv"}
+            return {"task": "sblimp", "text": text, "splits": {"test": {"shards": 2}}}
         case "spoken_pairs":
             return {"task": "sblimp", "path": path, "splits": {"test": {"shards": 2}}}
         case "spoken_preferences":
@@ -188,10 +190,9 @@ def test_a_benchmark_may_have_a_folder_layout_of_its_own(tmp_path: Path, monkeyp
     plain = CORPUS.validate_python(values)
     assert plain.code() == ["slamflow.corpora.spoken_pairs"]
 
-    def own_layout(root: Path) -> Iterator[SpokenPair]:
-        paths = sorted(root.glob("*.wav"))
-        opened = functools.partial(paths[0].open, "rb"), functools.partial(paths[1].open, "rb")
-        yield SpokenPair("p1", None, "noise", ("", ""), (paths[0].name, paths[1].name), opened)
+    def own_layout(published: PublishedFiles) -> Iterator[SpokenPair]:
+        (one, first), (other, second) = published.recordings.items()
+        yield SpokenPair("p1", None, "noise", ("", ""), (one, other), (first, second))
 
     monkeypatch.setattr(tstorycloze, "folder_pairs", own_layout, raising=False)
     assert plain.code() == ["slamflow.corpora.spoken_pairs", BENCHMARKS.module_name("tstorycloze")]

@@ -400,11 +400,14 @@ def test_a_line_of_slamkit_alone_is_enough(tmp_path: Path) -> None:
         ('{"units": [65536], "duration": [1], "file_name": "a"}', "65536"),
         ('{"units": [1], "duration": [0], "file_name": "a"}', "duration: 0 at position 0"),
         ('{"units": "1", "duration": [1], "file_name": "a"}', "units is not a list"),
+        ('{"units": [1], "file_name": "a", "text": ["b"]}', "text is ['b'], not a string"),
+        ('{"units": [1], "file_name": "a", "start": "x"}', "start is 'x', not a number"),
+        ('{"units": [1], "file_name": "caf\xe9"}', "not UTF-8"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, line: str, message: str) -> None:
     good = '{"units": [1], "duration": [1], "file_name": "a"}\n'
-    (tmp_path / "x.jsonl").write_text(good * 2 + line + "\n" + good)
+    (tmp_path / "x.jsonl").write_text(good * 2 + line + "\n" + good, encoding="latin-1")
     with pytest.raises(InputError, match="line 3") as error:
         import_units.main(["--jsonl", str(tmp_path / "x.jsonl"), "--output", str(tmp_path / "x.parquet")])
     assert message in str(error.value)

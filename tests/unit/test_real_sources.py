@@ -315,14 +315,15 @@ def test_parts_of_a_published_set_divide_pairs_and_not_voices(tmp_path: Path) ->
     assert 5 <= len(clusters["dev"]) <= 30
 
 
-def test_pairs_of_named_files_are_found_and_an_odd_one_is_passed_over(tmp_path: Path) -> None:
+def test_pairs_of_named_files_are_found_and_an_odd_one_is_set_aside(tmp_path: Path) -> None:
     folder = tmp_path / "tSC"
     folder.mkdir()
     for name in ("1_correct", "1_incorrect", "12_correct", "12_incorrect", "3_correct"):
         (folder / f"{name}.wav").write_bytes(wav(0.6, 1, "WAV"))
     corpus = {"task": "tstorycloze", "path": str(folder), "splits": {"test": {}}}
     rows, records = collect(tmp_path, corpus, "test", "--source", str(folder))
-    assert sorted(record["id"] for record in records) == ["1", "12"]
+    assert sorted(record["id"] for record in records) == ["1", "12", "3"]
+    assert [item["id"] for item in files.read_jsonl(tmp_path / "out/q.jsonl")] == ["3.bad"]
     assert {row["source"] for row in rows if row["id"] == "12.bad"} == {"12_incorrect.wav"}
 
 
@@ -330,9 +331,13 @@ def test_pairs_of_named_files_are_found_and_an_odd_one_is_passed_over(tmp_path: 
     ("lines", "words"),
     [
         (["filename,id,voice", "a,1,x"], "no column correct"),
-        (["filename,id,voice,correct", "a,1,x,1"], "no pair of a right and a wrong"),
-        (["filename,id,voice,correct", "a,1,x,1", "a,1,x,1"], "line 3: a second"),
-        (["filename,id,voice,correct", "a,1,x,1", "z,1,x,0"], "z is not among its files"),
+        (["filename,id,voice,correct", "a,1,x,1"], "no pairs; there is no gold.csv that fits its files"),
+        (["filename,id,voice,correct", "a,1,x,1", "a,1,x,1"], "no pairs"),
+        (["filename,id,voice,correct", "a,1,x,1", "z,1,x,0"], "the first of them misses z"),
+        (["filename,id,voice,correct", "a,1,x,1", "b,1,x"], "gold.csv, line 3: not as many cells as the first line, 4"),
+        (["filename,id,voice,correct", "a,1,x,1,z"], "line 2: not as many cells"),
+        (["filename,id,voice,correct", "a,1,x,yes"], "line 2: correct is 'yes', neither 1 nor 0"),
+        (["filename,id,voice,correct,frequency", "a,1,x,1,often"], "line 2: frequency is 'often', no number"),
     ],
 )
 def test_a_list_that_does_not_fit_its_files_is_refused(tmp_path: Path, lines: list[str], words: str) -> None:
@@ -361,15 +366,15 @@ def test_pairs_of_the_hub_are_rows_and_an_unpinned_dataset_is_taken_at_the_commi
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def side(value: int) -> list[Any]:
-        return [{"bytes": wav(0.6, value + number, "WAV"), "path": None} for number in range(4)]
+        return [{"bytes": wav(0.6, value + number, "WAV"), "path": None} for number in range(5)]
 
     table = hub_table(
         {
-            "id": [7, 7, 8, 8],
+            "id": [7, 7, 8, 8, 8],
             "positive": side(0),
             "negative": side(10),
-            "voice": ["Aria", "Joe"] * 2,
-            "type": ["agreement"] * 4,
+            "voice": ["Aria", "Joe", "Aria", "Joe", "Joe"],
+            "type": ["agreement"] * 5,
         }
     )
     state = hub_stand_in.StandIn()
@@ -404,6 +409,7 @@ def test_pairs_of_the_hub_are_rows_and_an_unpinned_dataset_is_taken_at_the_commi
         ("7.Joe", "7"),
         ("8.Aria", "8"),
         ("8.Joe", "8"),
+        ("8.Joe.1", "8"),
     ]
     assert samples_of(rows[0]["audio"])[0] == 0
     assert samples_of(rows[1]["audio"])[0] == 10

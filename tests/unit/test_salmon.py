@@ -23,6 +23,9 @@ import score_benchmarks
 from slamflow import files
 from slamflow.audio import SAMPLE_RATE
 from slamflow.benchmarks.salmon import PARTS, Salmon, folder_pairs
+from slamflow.corpora import listing
+from slamflow.corpora.pair_files import SpokenPair
+from slamflow.corpora.published_files import folder_files
 from slamflow.corpora.spoken_pairs import SpokenPairCorpus
 from slamflow.errors import InputError
 from slamflow.evaluation.scores import read_pairs
@@ -99,6 +102,12 @@ def build(folder: Path) -> None:
     build_benchmark.main(["--settings", settings_of_items.model_dump_json(), *flags.split()])
 
 
+def pairs_of(root: Path) -> list[SpokenPair]:
+    """The pairs of the folder as it is now."""
+    listing.scan.cache_clear()
+    return list(folder_pairs(folder_files(root)))
+
+
 def test_from_the_folder_to_an_accuracy_for_each_part(tmp_path: Path) -> None:
     root = publish(tmp_path / "salmon")
     collect(tmp_path, {"path": str(root)}, "--source", str(root))
@@ -143,8 +152,7 @@ def test_from_the_folder_to_an_accuracy_for_each_part(tmp_path: Path) -> None:
 def test_the_first_of_a_sample_is_the_right_one(tmp_path: Path) -> None:
     """Shown by the length, which prefers the shorter one, and the baseline's score: the right ones are longer here."""
     root = publish(tmp_path / "salmon")
-    pairs = {pair.id: pair for pair in folder_pairs(root)}
-    for pair in pairs.values():
+    for pair in pairs_of(root):
         right, wrong = (opened().read() for opened in pair.open)
         assert len(right) > len(wrong)
         assert [Path(source).stem[-1] for source in pair.sources] == ["0", "1"]
@@ -162,37 +170,37 @@ def test_the_first_of_a_sample_is_the_right_one(tmp_path: Path) -> None:
 
 def test_an_older_archive_has_a_part_one_folder_deeper(tmp_path: Path) -> None:
     root = publish(tmp_path / "salmon")
-    expected = {pair.id for pair in folder_pairs(root)}
+    expected = {pair.id for pair in pairs_of(root)}
     deeper = root / "bg_alignment/before"
     deeper.mkdir()
     for path in (root / "bg_alignment").glob("*.wav"):
         path.rename(deeper / path.name)
-    assert {pair.id for pair in folder_pairs(root)} == expected
+    assert {pair.id for pair in pairs_of(root)} == expected
 
 
 def test_what_is_wrong_with_a_folder_is_named(tmp_path: Path) -> None:
     root = publish(tmp_path / "salmon")
     (root / "bg_alignment/._sample_2_0.wav").write_bytes(b"what an archive of a Mac has beside it")
-    assert len(list(folder_pairs(root))) == 24
+    assert len(pairs_of(root)) == 24
     third = root / "rir_consistency/sample_7_2.wav"
     third.write_bytes(b"x")
     with pytest.raises(InputError, match=r"rir_consistency: sample 7 has 3 recordings \(sample_7_0\.wav, sample_7_1"):
-        list(folder_pairs(root))
+        pairs_of(root)
     third.unlink()
     (root / "rir_consistency/sample_7_1.wav").unlink()
     with pytest.raises(InputError, match="sample 7 has 1 recordings"):
-        list(folder_pairs(root))
+        pairs_of(root)
     (root / "rir_consistency/sample_7_1.wav").write_bytes(b"x")
     odd = root / "rir_consistency/take.wav"
     odd.write_bytes(b"x")
     with pytest.raises(InputError, match=r"take\.wav: not a name of SALMon's"):
-        list(folder_pairs(root))
+        pairs_of(root)
     odd.unlink()
     for part in ("gender_consistency", "sentiment_alignment"):
         for path in (root / part).iterdir():
             path.unlink()
     with pytest.raises(InputError, match="no recordings in gender_consistency, sentiment_alignment; SALMon has"):
-        list(folder_pairs(root))
+        pairs_of(root)
 
 
 def table(index: int, part: str) -> bytes:

@@ -82,7 +82,7 @@ def test_shipped_recipes_are_accepted(path: Path, tmp_path: Path, monkeypatch: p
         (
             "corpora.published",
             {"kind": "spoken_pairs", "task": "sblimp", "splits": {"test": {}}},
-            ["corpora.published", "either repo", "or path"],
+            ["corpora.published", "give one of repo", "path, a folder, and archives"],
         ),
         (
             "corpora.published",
@@ -119,7 +119,7 @@ def test_shipped_recipes_are_accepted(path: Path, tmp_path: Path, monkeypatch: p
         ("benchmarks.swuggy.corpus", "stories", ["benchmarks.swuggy.corpus", "stories is of kind stories"]),
         ("benchmarks.tstorycloze.corpus", "sblimp", ["sblimp has task sblimp, not tstorycloze"]),
         ("corpora.sblimp.task", "blimp", ["corpora.sblimp", "task 'blimp'", "sblimp, swuggy"]),
-        ("corpora.sblimp.splits.dev.pairs", 7, ["corpora.sblimp.splits.dev.pairs", "multiple of 2"]),
+        ("corpora.sblimp.splits.dev.pairs", 7, ["corpora.sblimp", "splits.dev.pairs", "even number"]),
         ("datasets.speech.encoder", "wisper", ["datasets.speech.encoder", "wisper"]),
         ("models.cold.data", "speach", ["models.cold.data", "speach"]),
         ("models.cold.architecture", None, ["models.cold", "architecture", "scratch"]),

@@ -70,12 +70,14 @@ def write_jsonl(path: Path | str, records: list[dict[str, Any]]) -> None:
 def read_jsonl(path: Path | str) -> list[dict[str, Any]]:
     """Read one JSON object a line. Raises InputError that names the file and the line."""
     records = []
-    with open(path, encoding="utf-8") as lines:
+    with open(path, "rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
+                record = json.loads(line.decode("utf-8"))
+            except UnicodeDecodeError:
+                raise InputError(f"{path}, line {number}: not UTF-8") from None
             except json.JSONDecodeError as error:
                 raise InputError(f"{path}, line {number}: not valid JSON ({error.msg})") from None
             if not isinstance(record, dict):

@@ -23,6 +23,11 @@ def shard_of(item_id: str, count: int) -> int:
     return stable_hash(item_id) % count
 
 
+def in_share(item_id: str, low: int, high: int) -> bool:
+    """Whether the hash of an id, in percent, is in [low, high). It is not the hash that says the shard."""
+    return (low, high) == (0, 100) or low <= stable_hash(f"share of {item_id}") % 100 < high
+
+
 def parse_shard(name: str) -> tuple[int, int]:
     """Index and count of a shard name. Raises ValueError for anything else."""
     if not re.fullmatch(SHARD_PATTERN, name):

@@ -41,7 +41,7 @@ def import_jsonl(source: Path, output: Path, corpus: str, split: str | None) -> 
 
     def rows() -> Iterator[dict[str, Any]]:
         nonlocal count
-        with open(source, encoding="utf-8") as lines:
+        with open(source, "rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     count += 1
@@ -51,9 +51,11 @@ def import_jsonl(source: Path, output: Path, corpus: str, split: str | None) -> 
     return count
 
 
-def _parse(line: str, where: str, corpus: str, split: str | None) -> dict[str, Any]:
+def _parse(line: bytes, where: str, corpus: str, split: str | None) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise InputError(f"{where}: not UTF-8") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not valid JSON ({error.msg})") from None
     if not isinstance(record, dict):
@@ -72,6 +74,10 @@ def _parse(line: str, where: str, corpus: str, split: str | None) -> dict[str, A
     if repeated is not None:
         raise InputError(f"{where}: units {repeated - 1} and {repeated} are equal; expected deduplicated units")
     own = {key: record.get(key) for key in OWN_KEYS}
+    for key, value in own.items():
+        wanted: tuple[type, ...] = (int, float) if key in ("start", "seconds") else (str,)
+        if value is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
+            raise InputError(f"{where}: {key} is {value!r}, not a {'number' if int in wanted else 'string'}")
     return own | {
         "id": own["id"] or name,
         "corpus": own["corpus"] or corpus,

@@ -4,12 +4,12 @@ A kind's module has a settings class, and
 
     KEYS                                         what every record must have as a string
     build(records, spoken, seed) -> (items, left_out)
-    folder_pairs(root) -> Iterator[SpokenPair]   only where it is published as a folder with a layout of its own
+    folder_pairs(files) -> Iterator[SpokenPair]  only where it is published as a folder with a layout of its own
 
 `records` are the stories or pairs of one split of the corpus (JSON objects), `spoken` the utterances by id
 (slamflow.benchmarks.pairs.Spoken), `items` the pairs as units (slamflow.shards.items.Item), sorted by id, and
-`left_out` counts by reason what could not be used. Pairs that were published as speech are taken as they are, whatever
-the kind: then `build` is not asked.
+`left_out` counts by reason what could not be used. `files` are slamflow.corpora.published_files.PublishedFiles. Pairs
+that were published as speech are taken as they are, whatever the kind: then `build` is not asked.
 """
 
 from __future__ import annotations
@@ -85,5 +85,6 @@ BENCHMARKS = Family(
         "sblimp": "slamflow.benchmarks.sblimp:SBlimp",
         "swuggy": "slamflow.benchmarks.swuggy:SWuggy",
         "salmon": "slamflow.benchmarks.salmon:Salmon",
+        "text_pairs": "slamflow.benchmarks.text_pairs:TextPairs",
     },
 )

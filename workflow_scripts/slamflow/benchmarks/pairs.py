@@ -13,6 +13,7 @@ from slamflow.benchmarks import BENCHMARKS
 from slamflow.errors import InputError
 from slamflow.shards.items import Item, Units, unit_arrays
 from slamflow.shards.units import read_batches
+from slamflow.tokenizers.sequences import join
 
 Record = dict[str, Any]
 """A story, or a minimal pair."""
@@ -30,12 +31,13 @@ class Spoken:
 def read_records(paths: Iterable[Path], keys: Iterable[str]) -> list[Record]:
     """Stories, or pairs, of several JSONL files.
 
-    Raises InputError for a record without one of the `keys` as a string, or for an id that comes twice.
+    A record that was left out when it was written has its `left_out` in place of the keys. Raises InputError for a
+    record without one of the `keys` as a string, or for an id that comes twice.
     """
     records: dict[str, Record] = {}
     for path in paths:
         for number, record in enumerate(files.read_jsonl(path), start=1):
-            for key in keys:
+            for key in ("id", "left_out") if "left_out" in record else keys:
                 if not isinstance(record.get(key), str):
                     raise InputError(f"{path}, record {number}: needs a string {key!r}")
             if record["id"] in records:
@@ -67,24 +69,32 @@ def build(
 
     Pairs that were published as speech are taken as they are. Raises InputError if nothing is left.
     """
+    left_out: Counter[str] = Counter(record["left_out"] for record in records if "left_out" in record)
+    usable = [record for record in records if "left_out" not in record]
     if published:
-        items, left_out = whole_pairs(records, spoken)
+        items, reasons = whole_pairs(usable, spoken)
     else:
-        items, left_out = BENCHMARKS.module(kind).build(records, spoken, seed)
+        items, reasons = BENCHMARKS.module(kind).build(usable, spoken, seed)
+    left_out.update(reasons)
     if not items:
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in left_out.items()) or "there are none"
-        raise InputError(f"{kind}: none of {len(records)} stories or pairs can be used ({reasons})")
+        why = ", ".join(f"{reason}: {count}" for reason, count in left_out.items() if count) or "there are none"
+        raise InputError(f"{kind}: none of {len(records)} stories or pairs can be used ({why})")
     return items, {reason: count for reason, count in sorted(left_out.items()) if count}
 
 
 def whole_pairs(records: list[Record], spoken: dict[str, Spoken]) -> tuple[list[Item], dict[str, int]]:
-    """Minimal pairs: two whole utterances. Returns the items, sorted by id, and why others were left out."""
+    """Minimal pairs: two whole utterances, or two endings of a prompt that was spoken apart.
+
+    Returns the items, sorted by id, and why others were left out.
+    """
     items = []
     left_out: Counter[str] = Counter()
     for record in records:
-        good, bad = (spoken.get(f"{record['id']}.{side}") for side in ("good", "bad"))
-        if good is None or bad is None:
+        sides = ("prompt", "good", "bad") if "prompt" in record else ("good", "bad")
+        parts = [spoken[name].units for name in (f"{record['id']}.{side}" for side in sides) if name in spoken]
+        if len(parts) != len(sides):
             left_out["not_spoken"] += 1
-        else:
-            items.append(Item(record["id"], record.get("phenomenon"), record["cluster"], good.units, bad.units))
+            continue
+        good, bad = parts if len(parts) == 2 else (join(parts[0], part) for part in parts[1:])
+        items.append(Item(record["id"], record.get("phenomenon"), record["cluster"], good, bad))
     return sorted(items, key=lambda item: item.id), dict(left_out)

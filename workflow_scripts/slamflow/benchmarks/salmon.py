@@ -8,11 +8,10 @@ the words. There is no official figure over all parts: accuracy is given for eac
 
 from __future__ import annotations
 
-import functools
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from slamflow.benchmarks import BenchmarkSettings
 from slamflow.errors import InputError
@@ -20,6 +19,7 @@ from slamflow.errors import InputError
 if TYPE_CHECKING:
     from slamflow.benchmarks.pairs import Record, Spoken
     from slamflow.corpora.pair_files import SpokenPair
+    from slamflow.corpora.published_files import PublishedFiles
     from slamflow.shards.items import Item
 
 KEYS = ("id", "good", "bad", "cluster", "phenomenon")
@@ -54,7 +54,7 @@ def build(records: list[Record], spoken: dict[str, Spoken], seed: int) -> tuple[
     return whole_pairs(records, spoken)
 
 
-def folder_pairs(root: Path) -> Iterator[SpokenPair]:
+def folder_pairs(files: PublishedFiles) -> Iterator[SpokenPair]:
     """Yield the pairs of the published folder, part by part.
 
     Each part is a folder with recordings `sample_N_0.wav` (right) and `sample_N_1.wav` (wrong); there are gaps in N. As
@@ -64,40 +64,43 @@ def folder_pairs(root: Path) -> Iterator[SpokenPair]:
     """
     from slamflow.corpora.pair_files import SpokenPair
 
-    recordings = {part: _recordings(root / part) for part in PARTS}
-    if missing := [part for part, paths in recordings.items() if not paths]:
-        raise InputError(f"{root}: no recordings in {', '.join(missing)}; SALMon has the folders {', '.join(PARTS)}")
-    for part, paths in recordings.items():
-        groups: dict[int, list[Path]] = defaultdict(list)
-        for path in paths:
-            groups[_number(path)].append(path)
+    recordings = {part: _recordings(files, part) for part in PARTS}
+    if missing := [part for part, names in recordings.items() if not names]:
+        place = files.place
+        raise InputError(f"{place}: no recordings in {', '.join(missing)}; SALMon has the folders {', '.join(PARTS)}")
+    for part, names in recordings.items():
+        groups: dict[int, list[str]] = defaultdict(list)
+        for name in names:
+            groups[_number(files, name)].append(name)
         for number, both in sorted(groups.items()):
             if len(both) != 2:
-                names = ", ".join(path.name for path in both)
-                raise InputError(f"{both[0].parent}: sample {number} has {len(both)} recordings ({names}), not 2")
+                found = ", ".join(map(posixpath.basename, both))
+                where = f"{files.place}/{posixpath.dirname(both[0])}"
+                raise InputError(f"{where}: sample {number} has {len(both)} recordings ({found}), not 2")
             yield SpokenPair(
                 cluster=f"{part}.{number}",
                 voice=None,
                 phenomenon=part,
                 texts=("", ""),
-                sources=(both[0].relative_to(root).as_posix(), both[1].relative_to(root).as_posix()),
-                open=(functools.partial(_open, both[0]), functools.partial(_open, both[1])),
+                sources=(both[0], both[1]),
+                open=(files.recordings[both[0]], files.recordings[both[1]]),
             )
 
 
-def _recordings(folder: Path) -> list[Path]:
-    """The recordings of a part, in the order of their names; hidden files are passed over."""
-    found = list(folder.glob("*.wav")) or list(folder.glob("before/*.wav"))
-    return sorted(path for path in found if not path.name.startswith("."))
+def _recordings(files: PublishedFiles, part: str) -> list[str]:
+    """The recordings of a part, in the order of their names."""
+    for folder in (part, f"{part}/before"):
+        names = [name for name in files.recordings if posixpath.dirname(name) == folder and name.endswith(".wav")]
+        if names:
+            return sorted(names)
+    return []
 
 
-def _open(path: Path) -> BinaryIO:
-    return open(path, "rb")
-
-
-def _number(path: Path) -> int:
+def _number(files: PublishedFiles, name: str) -> int:
     """N of sample_N_0.wav."""
     try:
-        return int(path.stem.split("_")[1])
+        return int(posixpath.basename(name).removesuffix(".wav").split("_")[1])
     except (IndexError, ValueError):
-        raise InputError(f"{path}: not a name of SALMon's, which are sample_N_0.wav and sample_N_1.wav") from None
+        raise InputError(
+            f"{files.place}/{name}: not a name of SALMon's, which are sample_N_0.wav and sample_N_1.wav"
+        ) from None

@@ -3,9 +3,9 @@
 The settings class of a kind says which rule makes its speech (`made_by`), and so which function its module has:
 
     write_stories         none: the text source does the work, and synthesize_stories the speaking
-    write_minimal_pairs   none: slamflow.text.PAIR_TEXTS lists who writes the pairs
+    write_minimal_pairs   none: slamflow.text.PAIR_TEXTS lists who writes the pairs, PAIR_SOURCES who reads them
     collect_audio         recordings(corpus, job, sources, downloads) -> iterable of Recording
-    collect_pairs         pairs(corpus, job, source, downloads) -> iterator of SpokenPair, or of SpokenPreference
+    collect_pairs         pairs(corpus, job, sources, downloads) -> iterator of SpokenPair, or of SpokenPreference
 
 `corpus` are the kind's settings with one split only, `job` those of the job, `sources` the files and folders that it
 reads, and `downloads` a folder for what it fetches meanwhile. Raises InputError for sources that hold nothing of use.

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from slamflow.audio import AudioError
-from slamflow.corpora.listing import TRANSCRIPTS, in_share, is_audio, is_below, speaker_of
+from slamflow.corpora.listing import TRANSCRIPTS, is_audio, is_below, speaker_of
 from slamflow.corpora.recordings import Recording, Stretches, plain_text, transcripts, voice_activity
 from slamflow.errors import InputError
-from slamflow.sharding import parse_shard, shard_of
+from slamflow.sharding import in_share, parse_shard, shard_of
 
 if TYPE_CHECKING:
     from slamflow.corpora.archive import AudioArchive

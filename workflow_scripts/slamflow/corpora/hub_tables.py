@@ -21,11 +21,11 @@ import pyarrow.parquet as pq
 from slamflow.assets.hub import download, explain
 from slamflow.assets.transfer import SourceError
 from slamflow.audio import AudioError
-from slamflow.corpora.listing import SHOWN, in_share
+from slamflow.corpora.listing import SHOWN
 from slamflow.corpora.recordings import Recording
 from slamflow.corpora.revisions import UNPINNED
 from slamflow.errors import InputError
-from slamflow.sharding import parse_shard
+from slamflow.sharding import in_share, parse_shard
 
 if TYPE_CHECKING:
     from slamflow.corpora.hub import HubColumns

@@ -7,11 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from slamflow.corpora import CORPORA
-from slamflow.corpora.recorded import RecordedSettings
+from slamflow.corpora.recorded import PercentRange, RecordedSettings
 from slamflow.corpora.spoken_pairs import SpokenPairCorpus
 from slamflow.corpora.spoken_preferences import SpokenPreferenceCorpus
 from slamflow.recipe.base import Settings
-from slamflow.text import TEXT_SOURCES, TextSettings
+from slamflow.text import PAIR_SOURCES, TEXT_SOURCES, PairSourceSettings, TextSettings
 from slamflow.tts import ENGINES, EngineSettings
 
 
@@ -29,9 +29,13 @@ class WriteMinimalPairs(Settings):
     """Settings of one write_minimal_pairs job."""
 
     task: str
-    """The name in slamflow.text.PAIR_TEXTS."""
+    """Without `text`, the name in slamflow.text.PAIR_TEXTS."""
+    text: Annotated[PairSourceSettings, PAIR_SOURCES] | None = None
+    """The file of pairs; where it lies is said by --source."""
     split: str
-    pairs: Annotated[int, Field(ge=2, multiple_of=2)]
+    pairs: Annotated[int | None, Field(ge=1)]
+    percent: PercentRange = [0, 100]
+    pairs_per_phenomenon: Annotated[int | None, Field(ge=1)] = None
     seed: int
     shard: str
 

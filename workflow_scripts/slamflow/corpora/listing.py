@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slamflow.errors import InputError
-from slamflow.sharding import parse_shard, shard_of, stable_hash
+from slamflow.sharding import in_share, parse_shard, shard_of
 
 AUDIO_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".sph"))
 UNREADABLE_SUFFIXES = frozenset((".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr"))
@@ -74,11 +74,6 @@ def one_folder(kind: str, sources: Sequence[Path]) -> Path:
     return sources[0]
 
 
-def in_share(item_id: str, low: int, high: int) -> bool:
-    """Whether the hash of an id, in percent, is in [low, high). It is not the hash that says the shard."""
-    return (low, high) == (0, 100) or low <= stable_hash(f"share of {item_id}") % 100 < high
-
-
 @functools.lru_cache(maxsize=8)
 def scan(path: str, layout: str, folders: tuple[str, ...]) -> tuple[Listed, ...]:
     """All audio files below `path`, in these folders only if there are any, sorted by id; hidden ones are passed over.
@@ -104,10 +99,10 @@ def scan(path: str, layout: str, folders: tuple[str, ...]) -> tuple[Listed, ...]
 
 
 def pairs_digest(root: Path) -> str:
-    """Hex digest of the names and sizes of a folder of spoken pairs, and of the lists of pairs (gold.csv) in it."""
+    """Hex digest of the names and sizes of a folder of spoken pairs, and of the lists and texts in it."""
     digest = hashlib.sha256()
     for item in scan(str(root), "folder", ()):
-        digest.update(f"{item.id}\0{item.size}\n".encode())
+        digest.update(f"{item.id}\0{item.size}\0{item.text_size}\n".encode())
     for path in sorted(root.rglob("gold.csv")):
         digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode())
     return digest.hexdigest()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import itertools
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +13,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from slamflow import files
 from slamflow.corpora import CORPORA
 from slamflow.corpora.collect import write_shard
-from slamflow.corpora.folders import open_file
 from slamflow.corpora.hub_tables import audio_of, shard_files, table_rows
-from slamflow.corpora.listing import Listed, in_share, scan
 from slamflow.corpora.recordings import Recording
-from slamflow.errors import InputError
-from slamflow.sharding import parse_shard, shard_of
+from slamflow.sharding import in_share, parse_shard, shard_of
 
 if TYPE_CHECKING:
     from slamflow.corpora.job_settings import CollectPairs
     from slamflow.corpora.spoken_pairs import SpokenPairCorpus
 
-GOLD = "gold.csv"
-GOLD_COLUMNS = ("filename", "id", "voice", "correct")
 SIDES = ("good", "bad")
-RIGHT, WRONG = "_correct", "_incorrect"
 NEVER_CUT = 3600.0
 
 
@@ -44,11 +37,14 @@ class SpokenPair:
     """What is said, right and wrong; empty if not known."""
     sources: tuple[str, str]
     open: tuple[Callable[[], BinaryIO], Callable[[], BinaryIO]]
+    number: int = 0
+    """Which one it is of several with this cluster and voice."""
 
     @property
     def id(self) -> str:
-        """The cluster and the voice."""
-        return self.cluster if self.voice is None else f"{self.cluster}.{self.voice}"
+        """The cluster, the voice, and the number of all but the first."""
+        voice = [] if self.voice is None else [self.voice]
+        return ".".join((self.cluster, *voice, *([str(self.number)] if self.number else [])))
 
     def recordings(self) -> Iterator[Recording]:
         """Its two recordings, {id}.good and {id}.bad."""
@@ -70,7 +66,7 @@ class SpokenPair:
 
 def collect_pairs(
     settings: CollectPairs,
-    source: Path | None,
+    sources: list[Path],
     output: Path,
     text: Path,
     manifest: Path,
@@ -82,7 +78,9 @@ def collect_pairs(
     A recording that cannot be used is set aside; its pair stays in the list and is left out when the benchmark is
     built. Returns the manifest. Raises InputError if there are no pairs at all, or the hub or the folder is not right.
     """
-    found: Iterable[SpokenPair] = CORPORA.module(settings.pairs.kind).pairs(settings.pairs, settings, source, downloads)
+    found: Iterable[SpokenPair] = CORPORA.module(settings.pairs.kind).pairs(
+        settings.pairs, settings, sources, downloads
+    )
     records = []
     chosen = settings.pairs.splits[settings.split]  # type: ignore[index]
     shared = (pair for pair in found if in_share(pair.cluster, *chosen.percent))
@@ -107,15 +105,23 @@ def of_shard(pairs: Iterable[SpokenPair], shard: str) -> Iterator[SpokenPair]:
 
 
 def hub_pairs(corpus: SpokenPairCorpus, shard: str, downloads: Path) -> Iterator[SpokenPair]:
-    """Yield the pairs of one shard of a dataset of the hub, whose rows are pairs."""
+    """Yield the pairs of one shard of a dataset of the hub, whose rows are pairs.
+
+    Several rows of one id and voice, such as a word with several pseudo-words, are numbered in their order.
+    """
+    met: Counter[tuple[str, str | None]] = Counter()
     columns = corpus.columns
     names = [columns.good, columns.bad, *columns.id, columns.voice, columns.phenomenon, *columns.texts]
     for path, name in shard_files(str(corpus.repo), str(corpus.revision), corpus.files, shard, downloads):
         for place, row in table_rows(path, name, [column for column in names if column is not None]):
             texts = [str(row[column] or "") for column in columns.texts] or ["", ""]
+            cluster = ".".join(str(row[column]) for column in columns.id) or place
+            voice = None if columns.voice is None else str(row[columns.voice])
+            met[cluster, voice] += 1
             yield SpokenPair(
-                cluster=".".join(str(row[column]) for column in columns.id) or place,
-                voice=None if columns.voice is None else str(row[columns.voice]),
+                cluster=cluster,
+                voice=voice,
+                number=met[cluster, voice] - 1,
                 phenomenon=None if columns.phenomenon is None else str(row[columns.phenomenon]),
                 texts=(texts[0], texts[1]),
                 sources=(f"{place}/{columns.good}", f"{place}/{columns.bad}"),
@@ -124,68 +130,3 @@ def hub_pairs(corpus: SpokenPairCorpus, shard: str, downloads: Path) -> Iterator
                     functools.partial(audio_of, row[columns.bad]),
                 ),
             )
-
-
-def folder_pairs(root: Path) -> Iterator[SpokenPair]:
-    """Yield the pairs of a folder: by the gold.csv files in it, or else by the names of its files.
-
-    Raises InputError if it holds no pair, or a list that does not fit its files.
-    """
-    listed = scan(str(root), "folder", ())
-    lists = sorted(root.rglob(GOLD))
-    found = False
-    for pair in _named(listed) if not lists else (pair for path in lists for pair in _listed(root, path, listed)):
-        found = True
-        yield pair
-    if not found:
-        raise InputError(f"{root}: no pairs; there is neither a {GOLD} nor a file NAME{RIGHT}.wav with NAME{WRONG}.wav")
-
-
-def _named(listed: tuple[Listed, ...]) -> Iterator[SpokenPair]:
-    """Pairs of NAME_correct and NAME_incorrect."""
-    by_stem = {item.id.rpartition(".")[0]: item for item in listed}
-    for stem, right in by_stem.items():
-        name = stem.removesuffix(RIGHT)
-        wrong = by_stem.get(name + WRONG)
-        if name != stem and wrong is not None:
-            opened = functools.partial(open_file, right), functools.partial(open_file, wrong)
-            yield SpokenPair(name, None, None, ("", ""), (right.id, wrong.id), opened)
-
-
-def _listed(root: Path, gold: Path, listed: tuple[Listed, ...]) -> Iterator[SpokenPair]:
-    """Pairs of a gold.csv of ZeroSpeech 2021: a row for each recording, which has its pair's id and its voice.
-
-    Where ids are counted afresh for each kind of sentence, `type` and `subtype` tell them apart.
-    """
-    folder = gold.parent.relative_to(root).as_posix()
-    by_stem = {item.id.rpartition(".")[0]: item for item in listed}
-    groups: dict[tuple[str, ...], dict[bool, dict[str, str]]] = defaultdict(dict)
-    with open(gold, encoding="utf-8-sig", newline="") as lines:
-        rows = csv.DictReader(lines)
-        if missing := [name for name in GOLD_COLUMNS if name not in (rows.fieldnames or [])]:
-            raise InputError(f"{gold}: no column {missing[0]}; ZeroSpeech's list has {', '.join(GOLD_COLUMNS)}")
-        for number, row in enumerate(rows, start=2):
-            key = tuple(row.get(name) or "" for name in ("type", "subtype", "id", "voice"))
-            right = row["correct"].strip().lower() in ("1", "1.0", "true")
-            if right in groups[key]:
-                raise InputError(f"{gold}, line {number}: a second {row['correct']} of id {row['id']}, {row['voice']}")
-            groups[key][right] = row
-    for (kind, subtype, number_of, voice), rows_of in groups.items():
-        if len(rows_of) != 2:
-            raise InputError(f"{gold}: id {number_of}, voice {voice} has no pair of a right and a wrong recording")
-        both = []
-        for row in (rows_of[True], rows_of[False]):
-            stem = row["filename"].removesuffix(".wav")
-            item = by_stem.get(stem if folder == "." else f"{folder}/{stem}")
-            if item is None:
-                raise InputError(f"{gold}: {row['filename']} is not among its files")
-            both.append((item, row.get("transcription") or row.get("word") or ""))
-        (right_item, right_text), (wrong_item, wrong_text) = both
-        yield SpokenPair(
-            cluster=".".join(part for part in (kind, subtype, number_of) if part),
-            voice=voice or None,
-            phenomenon=kind or None,
-            texts=(right_text, wrong_text),
-            sources=(right_item.id, wrong_item.id),
-            open=(functools.partial(open_file, right_item), functools.partial(open_file, wrong_item)),
-        )

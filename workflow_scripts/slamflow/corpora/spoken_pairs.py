@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -51,7 +51,7 @@ class SpokenPairSplit(SplitSettings):
 
 
 class SpokenPairCorpus(CorpusSettings):
-    """Pairs of recordings from a dataset of the hub, or from a folder."""
+    """Pairs of recordings from a dataset of the hub, from a folder, or from archives."""
 
     holds: ClassVar[Literal["stories", "pairs", "recordings"]] = "pairs"
     made_by: ClassVar[Literal["write_stories", "write_minimal_pairs", "collect_audio", "collect_pairs"]] = (
@@ -71,8 +71,14 @@ class SpokenPairCorpus(CorpusSettings):
     columns: PairColumns = PairColumns()
     """Where in the tables to look."""
     path: str | None = None
-    """A folder, as the benchmark was published; or with ZeroSpeech's gold.csv (filename, id, voice, correct; type where
-    there is one) beside its wav files; or with pairs of files `NAME_correct.wav` and `NAME_incorrect.wav`."""
+    """A folder, as the benchmark was published: with ZeroSpeech's gold.csv (filename, id, voice, correct; type or
+    frequency where there is one) beside its wav files; with pairs of files `NAME_correct.wav` and `NAME_incorrect.wav`
+    (endings, if there is a `NAME_mutual.wav`); or in SlamKit's order, `N_NAME.wav` or `N+NAME.wav`, right and wrong in
+    turn. SALMon has a layout of its own."""
+    archives: list[str] = []
+    """The same inside zip or tar files, as paths or `asset:NAME/FILE`; or give `path`."""
+    folder: str = ""
+    """Of archives: only what lies below this folder inside, such as `sLM21-dataset/lexical/dev`."""
     splits: dict[Literal["dev", "test"], SpokenPairSplit]
     """The splits; a benchmark needs `test`."""
 
@@ -82,11 +88,13 @@ class SpokenPairCorpus(CorpusSettings):
 
         if self.task not in BENCHMARKS.names():
             raise ValueError(f"task {self.task!r}: the kinds of benchmarks are {', '.join(BENCHMARKS.names())}")
-        if (self.repo is None) == (self.path is None):
-            raise ValueError("give either repo, a dataset of the hub, or path, a folder")
+        if [self.repo is not None, self.path is not None, bool(self.archives)].count(True) != 1:
+            raise ValueError("give one of repo, a dataset of the hub, path, a folder, and archives")
+        if self.folder and not self.archives:
+            raise ValueError("folder belongs to archives; make it a part of path")
         if self.repo is not None and (self.revision is None or not self.files):
             raise ValueError("a dataset of the hub needs revision and files")
-        if self.path is not None and (self.revision is not None or self.files):
+        if self.repo is None and (self.revision is not None or self.files):
             raise ValueError("revision and files belong to a dataset of the hub")
         dev, test = self.splits.get("dev"), self.splits.get("test")
         if dev and test and dev.percent[0] < test.percent[1] and test.percent[0] < dev.percent[1]:
@@ -108,14 +116,18 @@ class SpokenPairCorpus(CorpusSettings):
     def job(self, name: str, split: str, shard: str) -> CollectPairs:
         from slamflow.corpora.job_settings import CollectPairs
 
-        # Where a folder lies does not concern the job, and neither does another split.
-        update = {"splits": {split: self.splits[split]}, "path": "" if self.path is not None else None}  # type: ignore[index]
+        # Where a folder or an archive lies does not concern the job, and neither does another split.
+        update = {
+            "splits": {split: self.splits[split]},  # type: ignore[index]
+            "path": "" if self.path is not None else None,
+            "archives": [PurePath(archive).name for archive in self.archives],
+        }
         return CollectPairs(corpus=name, split=split, shard=shard, pairs=self.model_copy(update=update))
 
     def code(self) -> list[str]:
         from slamflow.benchmarks import BENCHMARKS
 
-        own_layout = self.path is not None and hasattr(BENCHMARKS.module(self.task), "folder_pairs")
+        own_layout = self.repo is None and hasattr(BENCHMARKS.module(self.task), "folder_pairs")
         return [CORPORA.module_name(self.kind), *([BENCHMARKS.module_name(self.task)] if own_layout else [])]
 
     def items(self, name: str, split: str, shard: str, sources: Sources) -> str:  # noqa: ARG002
@@ -124,12 +136,17 @@ class SpokenPairCorpus(CorpusSettings):
 
         return "" if self.path is None else pairs_digest(Path(sources.place(self.path)))
 
+    def source_files(self, split: str, sources: Sources) -> list[str]:  # noqa: ARG002
+        return [file for archive in self.archives for file in sources.file(archive)]
+
     def source_folder(self, sources: Sources) -> str | None:
         return None if self.path is None else sources.place(self.path)
 
     def file_problems(self, key: str, sources: Sources) -> Iterator[str]:
         from slamflow.corpora.listing import has_audio
 
+        for archive in self.archives:
+            yield from sources.file_problems(f"{key}.archives", archive)
         if self.path is not None and not has_audio(Path(sources.place(self.path))):
             yield (
                 f"{key}.path: {self.path}: no such folder, or no audio in it. Where a benchmark comes from, and how to "
@@ -137,15 +154,21 @@ class SpokenPairCorpus(CorpusSettings):
             )
 
 
-def pairs(corpus: SpokenPairCorpus, job: CollectPairs, source: Path | None, downloads: Path) -> Iterator[SpokenPair]:
+def pairs(corpus: SpokenPairCorpus, job: CollectPairs, sources: list[Path], downloads: Path) -> Iterator[SpokenPair]:
     """The pairs of one shard, whatever part of them the split takes."""
     from slamflow.benchmarks import BENCHMARKS
-    from slamflow.corpora import pair_files
+    from slamflow.corpora import pair_files, pair_layouts
+    from slamflow.corpora.published_files import archive_files, folder_files
     from slamflow.errors import InputError
 
     if corpus.repo is not None:
-        return pair_files.hub_pairs(corpus, job.shard, downloads)
-    if source is None:
-        raise InputError(f"--source: the folder of {job.corpus} is needed")
-    read = getattr(BENCHMARKS.module(corpus.task), "folder_pairs", pair_files.folder_pairs)
-    return pair_files.of_shard(read(source), job.shard)
+        yield from pair_files.hub_pairs(corpus, job.shard, downloads)
+        return
+    if not sources:
+        raise InputError(f"--source: the folder, or the archives, of {job.corpus} are needed")
+    read = getattr(BENCHMARKS.module(corpus.task), "folder_pairs", pair_layouts.folder_pairs)
+    if not corpus.archives:
+        yield from pair_files.of_shard(read(folder_files(sources[0])), job.shard)
+        return
+    with archive_files(sources, corpus.folder, downloads) as files:
+        yield from pair_files.of_shard(read(files), job.shard)

@@ -145,7 +145,7 @@ class SpokenPreference:
 def pairs(
     corpus: SpokenPreferenceCorpus,
     job: CollectPairs,
-    source: Path | None,  # noqa: ARG001
+    sources: list[Path],  # noqa: ARG001
     downloads: Path,
 ) -> Iterator[SpokenPreference]:
     """The pairs of one shard: those of every n-th file, in their order."""

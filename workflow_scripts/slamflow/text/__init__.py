@@ -8,7 +8,8 @@ A kind's module has a settings class and one function:
 records are the stories of the job's shard, as docs of write_stories describe them; they are the same each time, and a
 larger number of stories changes none of the earlier ones. Raises InputError for files that do not hold what is needed.
 
-The lines of minimal pairs come from modules of their own, which PAIR_TEXTS lists; see PairTextSettings.
+The lines of minimal pairs come from modules of their own: PAIR_TEXTS lists those that write them (PairTextSettings),
+PAIR_SOURCES those that read the user's files (PairSourceSettings).
 """
 
 from __future__ import annotations
@@ -112,4 +113,42 @@ PAIR_TEXTS = Family(
         "swuggy": "slamflow.text.pseudo_words:SWuggyText",
     },
     key="task",
+)
+
+
+class PairSourceSettings(Settings):
+    """A file of minimal pairs as text.
+
+    Beside the settings a kind's module has one function:
+
+        pairs(text, path) -> iterator of slamflow.text.pair_records.TextPair
+
+    in the file's order. Raises InputError for a file that does not hold what is needed.
+    """
+
+    source: str
+    """What the file is."""
+    path: str
+    """The file: a path, from the working folder or else from the folder of the Snakefile, or `asset:NAME/FILE`."""
+
+    def files(self, sources: Sources) -> list[str]:
+        """The file that it is read from."""
+        return sources.file(self._placed(sources))
+
+    def file_problems(self, key: str, sources: Sources) -> Iterator[str]:
+        """What is missing of its file; `key` is where the recipe has these settings."""
+        yield from sources.file_problems(f"{key}.path", self._placed(sources))
+
+    def _placed(self, sources: Sources) -> str:
+        return self.path if self.path.startswith("asset:") else sources.place(self.path)
+
+
+PAIR_SOURCES = Family(
+    "pair_sources",
+    {
+        "blimp": "slamflow.text.blimp:BlimpPairs",
+        "hellaswag": "slamflow.text.hellaswag:HellaSwagPairs",
+        "table": "slamflow.text.pair_table:PairTable",
+    },
+    key="source",
 )
