@@ -27,6 +27,7 @@ include: "rules/evaluation.smk"
 include: "rules/vocoder.smk"
 include: "rules/generation.smk"
 include: "rules/report.smk"
+include: "rules/leaderboard.smk"
 include: "rules/estimate.smk"
 
 
@@ -45,6 +46,7 @@ rule all:
         JOBS.units.voice_distances(),
         f"<results>/summary/{RECIPE.recipe}.json",
         f"<results>/report/{RECIPE.recipe}.html",
+        JOBS.leaderboard.all(),
 
 
 rule units:
@@ -89,3 +91,9 @@ rule continuations:
     input:
         JOBS.generation.continuations(),
         JOBS.generation.scores(),
+
+
+rule leaderboard:
+    """Published figures beside those that the recipe measures."""
+    input:
+        JOBS.leaderboard.files(),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from slamflow import files
-from slamflow.evaluation.statistics import accuracy_interval
+from slamflow.evaluation.statistics import accuracy_interval, weighted_interval
 from slamflow.scorers import Scorer, mean_nll
 from slamflow.shards.items import Item, Units, read_columns, write_table
 
@@ -116,3 +116,25 @@ def write_scores(
 def read_pairs(path: Path) -> pa.Table:
     """The pairs of one score, sorted by id."""
     return read_columns(path, PAIR_SCHEMA.names, "file of scored pairs").sort_by("id")
+
+
+def aggregation_intervals(
+    correct: Floats, clusters: Sequence[str], phenomena: Sequence[str | None]
+) -> dict[str, tuple[float, float]]:
+    """The 95 % interval of each of the `aggregations` of the same items, by its name."""
+    names = np.array([phenomenon or "" for phenomenon in phenomena])
+    pairs, pair = np.unique(
+        [f"{name}\n{cluster}" for name, cluster in zip(names, clusters, strict=True)], return_inverse=True
+    )
+    of_pair = 1 / np.bincount(pair)[pair]
+    of_phenomenon = np.zeros(len(correct))
+    for name in np.unique(names):
+        of_phenomenon[names == name] = 1 / of_pair[names == name].sum()
+    everything = np.full(len(correct), "")
+    return {
+        "voice_pairs": accuracy_interval(correct, clusters),
+        "pairs": weighted_interval(correct, of_pair / len(pairs), clusters, everything.tolist()),
+        "phenomena": weighted_interval(
+            correct, of_pair * of_phenomenon / len(np.unique(names)), clusters, names.tolist()
+        ),
+    }

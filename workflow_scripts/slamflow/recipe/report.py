@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 from slamflow.adapters import ADAPTERS
 from slamflow.benchmarks import BENCHMARKS
@@ -46,6 +46,21 @@ class RenderReport(Settings):
 
     recipe: Recipe
     assets: dict[str, UsedAsset] = {}
+
+
+class RenderLeaderboard(Settings):
+    """Settings of one render_leaderboard job."""
+
+    recipe: str
+    """The recipe's name."""
+    rehearsal: bool
+    """Whether its sizes are those of a rehearsal, so that nothing is a result."""
+    benchmarks: list[str]
+    """The benchmarks whose items were published; figures of others do not stand beside published ones."""
+    models: dict[str, Literal["public weights", "trained here"]]
+    """The models whose units may stand in a table with published ones, and where each comes from."""
+    protocol: list[str]
+    """How the figures were measured, as sentences."""
 
 
 def asset_uses(recipe: Recipe, names: Iterable[str]) -> dict[str, list[str]]:

@@ -95,7 +95,7 @@ RULES = {
             "{results}/models/{job}/model.safetensors",
             "{results}/models/{job}/[!p]*.json*",
         ),
-        ("package_model", "score_benchmark", "continue_speech", "summarize", "render_report"),
+        ("package_model", "score_benchmark", "continue_speech", "summarize", "render_report", "render_leaderboard"),
     ),
     "package_model": Rule(
         "{recipe}/{model}",
@@ -118,7 +118,8 @@ RULES = {
     "score_continuations": Rule(
         "{recipe}/{model}", ("{results}/scores/{job}/generation.*",), ("summarize", "render_report")
     ),
-    "summarize": Rule("{recipe}", ("{results}/summary/{job}.json",), ("render_report",)),
+    "summarize": Rule("{recipe}", ("{results}/summary/{job}.json",), ("render_report", "render_leaderboard")),
     "render_report": Rule("{recipe}", ("{results}/report/{job}.html",)),
+    "render_leaderboard": Rule("{recipe}", ("{results}/leaderboard/{job}.*",)),
 }
 """All rules that have files, in the order of the stages. Tests compare it with Snakemake's rules and their graph."""

@@ -21,7 +21,7 @@ import numpy as np
 from slamflow import files
 from slamflow.benchmarks import SPLITS
 from slamflow.errors import InputError
-from slamflow.evaluation.scores import read_pairs
+from slamflow.evaluation.scores import aggregation_intervals, read_pairs
 from slamflow.evaluation.statistics import difference_interval
 from slamflow.recipe.recipe import Recipe
 from slamflow.recipe.report import Summarize
@@ -35,7 +35,7 @@ GENERATION_KEYS = (
     *("empty_transcripts", "looped_transcripts"),
 )
 MEBIBYTE = 2**20
-AFTERWARDS = ("summarize", "render_report")
+AFTERWARDS = ("summarize", "render_report", "render_leaderboard")
 """Rules whose costs can only be those of an earlier run."""
 
 
@@ -173,6 +173,17 @@ def story_gains(recipe: Recipe, scores: list[dict[str, Any]], pairs: list[Path])
     return result
 
 
+def with_intervals(score: dict[str, Any], pairs: Path) -> dict[str, Any]:
+    """A score whose `aggregations` have their 95 % intervals beside them, as `aggregations_ci95`."""
+    if "aggregations" not in score:
+        return score
+    table = read_pairs(pairs)
+    bounds = aggregation_intervals(
+        np.asarray(table["correct"]), table["cluster"].to_pylist(), table["phenomenon"].to_pylist()
+    )
+    return {**score, "aggregations_ci95": {key: list(bounds[key]) for key in score["aggregations"]}}
+
+
 def join_clusters(names: list[str]) -> list[str]:
     """Clusters of several benchmarks as one set: `a+b` holds the stories a and b, so cluster `a` is part of it."""
     holder = {story: name for name in names if "+" in name for story in name.split("+")}
@@ -292,7 +303,7 @@ def summarize(
     stems = [str(path).removesuffix(".json") for path in scores]
     if stems != [str(path).removesuffix(".pairs.parquet") for path in pairs]:
         raise InputError("--scores and --pairs must name the same scores in the same order (X.json, X.pairs.parquet)")
-    benchmarks = [files.read_json(path) for path in scores]
+    benchmarks = [with_intervals(files.read_json(path), own) for path, own in zip(scores, pairs, strict=True)]
     models = [describe_training(path) for path in training]
     names = [model["model"] for model in models]
     units = describe_units(recipe, unit_manifests, codebooks, voices)
