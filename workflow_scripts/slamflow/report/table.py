@@ -88,7 +88,19 @@ def vocoder(record: dict[str, Any] | None) -> str:
         for key, what in (("wer", "words"), ("per", "phones"))
     ]
     head = ["errors %", "original", "resynthesis", "difference", "95 % interval"]
-    return table(f"Vocoder, n = {record['n']}", head, rows)
+    text = table(f"Vocoder, n = {record['n']}", head, rows)
+    rows = [
+        [
+            what,
+            number(rated["original"], 2),
+            number(rated["resynthesis"], 2),
+            f"{rated['resynthesis'] - rated['original']:+.2f}",
+            "[{:+.2f}, {:+.2f}]".format(*rated["gap_ci95"]),
+        ]
+        for what, rated in (record["dnsmos"] or {}).items()
+    ]
+    head = ["DNSMOS (1 to 5)", "original", "resynthesis", "difference", "95 % interval"]
+    return text + table("Quality of the vocoder's speech", head, rows)
 
 
 def generation(records: list[dict[str, Any]]) -> str:
