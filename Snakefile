@@ -22,6 +22,7 @@ include: "rules/units.smk"
 include: "rules/packing.smk"
 include: "rules/calibration.smk"
 include: "rules/training.smk"
+include: "rules/systems.smk"
 include: "rules/preference.smk"
 include: "rules/evaluation.smk"
 include: "rules/vocoder.smk"
@@ -39,6 +40,7 @@ rule all:
         JOBS.packing.all(),
         JOBS.training.all(),
         JOBS.training.packages(),
+        JOBS.systems.all(),
         JOBS.evaluation.scores(".json"),
         JOBS.vocoder.scores(),
         JOBS.generation.continuations(),
@@ -68,10 +70,11 @@ rule calibrations:
 
 
 rule models:
-    """All trained models."""
+    """All models, trained and published."""
     input:
         JOBS.training.all(),
         JOBS.training.packages(),
+        JOBS.systems.all(),
 
 
 rule scores:

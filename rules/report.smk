@@ -93,7 +93,7 @@ rule render_report:
         terms=JOBS.report.tracked_terms(),
         words=JOBS.report.page_words(),
         settings=untracked(JOBS.report.render_report),
-        metrics=named_files("metrics", RECIPE.models),
+        metrics=named_files("metrics", RECIPE.trained),
         unit_manifests=shard_patterns("unit_manifests"),
         examples=named_files("examples", JOBS.vocoder.evaluated()),
         transcripts=named_files("transcripts", JOBS.generation.models()),

@@ -27,7 +27,7 @@ rule train:
     benchmark:
         "<benchmarks>/train/{recipe}/{model}.tsv"
     wildcard_constraints:
-        model=one_of(RECIPE.models),
+        model=one_of(RECIPE.trained),
     # What most other jobs wait for.
     priority: 3
     conda:

@@ -14,6 +14,7 @@ from pathlib import Path
 FOLDERS = {
     "pack_tokens": ["data-00000-of-00001.arrow", "dataset_info.json", "state.json", "manifest.json"],
     "train": ["config.json", "model.safetensors", "speech.json", "training.json", "metrics.jsonl"],
+    "import_model": ["config.json", "model.safetensors", "speech.json"],
     "package_model": ["codebook.safetensors", "package.json"],
     "train_vocoder": ["vocoder.safetensors", "vocoder.json"],
     "convert_asset": ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"],

@@ -49,6 +49,26 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
             ["corpora.stories.speech.model: 'nowhere' is neither an asset", "nor a folder"],
         ),
         ("corpora: {stories: {text: {source: file, path: nowhere.txt}}}", ["nowhere.txt", "no such file"]),
+        (
+            "models: {other: {adapter: slamkti, weights: slam, encoder: whisper}}",
+            ["models.other", "slamkit"],
+        ),
+        (
+            "models: {other: {adapter: slamkit, weights: nowhere, encoder: whisper}}",
+            ["models.other.weights: 'nowhere' is neither an asset", "nor a folder"],
+        ),
+        (
+            "models: {other: {adapter: slamkit, weights: examples, encoder: whispre, tokens: 5}}",
+            ["models.other.tokens: unknown key"],
+        ),
+        (
+            "models: {other: {adapter: slamkit, weights: ., encoder: whispre}}",
+            ["models.other.encoder: no encoder 'whispre'"],
+        ),
+        (
+            "models: {a: {adapter: slamkit, weights: ., encoder: whisper}, b: {init: a, data: speech}}",
+            ["models.b.init: a is a published model; only a model of pairs can start from it"],
+        ),
     ],
 )
 def test_refused_before_any_job(fresh: Checkout, text: str, words: list[str]) -> None:

@@ -15,6 +15,7 @@ MODULE = '''
 """Kinds that another package brings."""
 from typing import ClassVar, Literal
 
+from slamflow.adapters import SystemSettings
 from slamflow.benchmarks import BenchmarkSettings
 from slamflow.tokenizers import FrameTokenizerSettings
 
@@ -36,6 +37,17 @@ class OutsideTokenizer(FrameTokenizerSettings):
     """A tokenizer of another package."""
 
 
+class OutsideSystem(SystemSettings):
+    """A format of another package."""
+
+    adapter: Literal["outside"]
+    """A format of another package."""
+
+
+def convert(source, output):
+    raise NotImplementedError
+
+
 def build(records, spoken, seed):
     return [], {}
 
@@ -48,6 +60,9 @@ outside = outside_kinds:OutsideBenchmark
 
 [slamflow.tokenizers]
 outside = outside_kinds:OutsideTokenizer
+
+[slamflow.adapters]
+outside = outside_kinds:OutsideSystem
 """
 USED = {
     "encoders": {"other": {"kind": "outside", "clusters": 20, "fit": {"corpora": ["stories/validation"]}}},
@@ -55,6 +70,7 @@ USED = {
     "datasets": {"other": {"encoder": "other", "context": 832, "train": ["stories/dev"]}},
     "models": {
         "other": {"init": "scratch", "architecture": {"model_type": "llama"}, "data": "other", "tokens": 1000},
+        "published": {"adapter": "outside", "weights": ".", "encoder": "other"},
     },
 }
 
@@ -87,6 +103,7 @@ def test_a_kind_of_an_installed_package_makes_nothing_due(checkout: Checkout, in
     assert used["fit_units"] == 1
     assert used["build_benchmark"] == 2
     assert used["train"] == 1
+    assert used["import_model"] == 1
     refused = checkout.snakemake("--dry-run", "--configfile", "small.yaml", check=False)
     assert refused.returncode != 0
     assert "kind must be one of" in refused.stdout + refused.stderr

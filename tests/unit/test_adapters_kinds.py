@@ -18,13 +18,13 @@ def test_the_settings_name_the_kind(name: str) -> None:
     settings = ADAPTERS.settings(name)
     assert issubclass(settings, SystemSettings)
     assert settings.__doc__
-    found = settings.model_validate({"kind": name, "model": "asset", "encoder": "hubert"})
-    assert (found.kind, found.model, found.encoder) == (name, "asset", "hubert")
+    found = settings.model_validate({"adapter": name, "weights": "asset", "encoder": "hubert"})
+    assert (found.adapter, found.weights, found.encoder) == (name, "asset", "hubert")
 
 
 @pytest.mark.parametrize("name", ADAPTERS.names())
 def test_a_folder_of_another_format_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "other"}')
     with pytest.raises(InputError, match=r"config\.json"):
-        command.main(["--kind", name, "--model", str(tmp_path), "--output", str(tmp_path / "out")])
+        command.main(["--adapter", name, "--source", str(tmp_path), "--output", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()

@@ -48,7 +48,7 @@ from slamflow.tokenizers.codebook import Codebook, Quantizer
 from slamflow.tokenizers.logmel import LogMelTokenizer
 from slamflow.tokenizers.sequences import deduplicate
 from slamflow.tokenizers.tokenizer import FrameTokenizer, load_frames
-from slamflow.vocabulary import Vocabulary
+from slamflow.vocabulary import Layout, Vocabulary
 from slamflow.vocoders.synthesis import MelVocoder, new_network
 from slamflow.vocoders.vocoder import load_vocoder
 
@@ -176,6 +176,30 @@ def test_the_last_draw_and_a_small_vocabulary_are_safe() -> None:
     almost_one = torch.tensor([1 - 2.0**-53], dtype=torch.float64)
     assert int(draw(torch.tensor([[0.1, 0.2, 0.3]]), almost_one, 0.7, 25)) == 0
     assert int(draw(torch.tensor([[0.1, 0.2, 0.3]]), torch.zeros(1, dtype=torch.float64), 0.7, 1)) == 2
+
+
+def test_a_published_model_continues_in_its_own_tokens() -> None:
+    """The same model with its tokens in another order says the same."""
+    model, settings = llama(), Sampling(max_new_tokens=40, top_k=6, temperature=1.5, seed=3)
+    ids, prompts = some_prompts()
+    found = continue_units(model, VOCABULARY, ids, prompts, settings)
+    other = llama()
+    moved = [*range(2, UNITS + 2), 1, 0]  # the units first, EOS and PAD behind them
+    for embeddings in (other.get_input_embeddings(), other.get_output_embeddings()):
+        embeddings.weight.data = embeddings.weight.data[moved]
+    layout = Layout(pad=UNITS + 1, bos=(UNITS,), eos=UNITS, ends=False, first_unit=0)
+    again = continue_units(other, Vocabulary(UNITS, layout=layout), ids, prompts, settings)
+    assert [(one.units.tolist(), one.ended) for one in again] == [(one.units.tolist(), one.ended) for one in found]
+
+
+def test_a_model_without_bos_or_eos_speaks_to_the_end() -> None:
+    model, settings = llama(), Sampling(max_new_tokens=20, temperature=1.5)
+    vocabulary = Vocabulary(UNITS, layout=Layout(pad=0, bos=(), eos=None, first_unit=1))
+    prompts = [np.array([1, 2], np.uint16), np.array([3], np.uint16)]
+    found = continue_units(model, vocabulary, ["a", "b"], prompts, settings)
+    assert [(continuation.units.size, continuation.ended) for continuation in found] == [(20, False)] * 2
+    with pytest.raises(InputError, match="b: the prompt has no units, and the model has no BOS"):
+        continue_units(model, vocabulary, ["a", "b"], [prompts[0], np.zeros(0, np.uint16)], settings)
 
 
 @pytest.mark.parametrize("more", [0, 7])

@@ -20,7 +20,7 @@ from slamflow.scorers import language_model as likelihood
 from slamflow.scorers import mean_nll
 from slamflow.scorers.language_model import LanguageModelScorer
 from slamflow.shards.items import Item, write_items
-from slamflow.vocabulary import Vocabulary
+from slamflow.vocabulary import OWN, Layout, Vocabulary
 
 UNITS = 50
 VOCABULARY = Vocabulary(UNITS)
@@ -76,15 +76,17 @@ def sequences(seed: int, count: int) -> list[np.ndarray]:
     return [random.integers(0, UNITS, size=random.integers(1, 90)).astype(np.uint16) for _ in range(count)]
 
 
-def slow_mean_nll(model: PreTrainedModel, units: np.ndarray) -> float:
+def slow_mean_nll(model: PreTrainedModel, units: np.ndarray, layout: Layout = OWN) -> float:
     """Sum of -log p(token | all before it), each from a forward pass of its own; BOS first, EOS last."""
-    tokens = [1, *(int(unit) + 2 for unit in units), 1]
-    total = 0.0
+    tokens = [*layout.bos, *(int(unit) + layout.first_unit for unit in units)]
+    if layout.ends and layout.eos is not None:
+        tokens.append(layout.eos)
+    total, given = 0.0, len(layout.bos) or 1
     with torch.no_grad():
-        for position in range(1, len(tokens)):
+        for position in range(given, len(tokens)):
             logits = model(input_ids=torch.tensor([tokens[:position]])).logits[0, -1].double()
             total -= float(torch.log_softmax(logits, -1)[tokens[position]])
-    return total / (len(tokens) - 1)
+    return total / max(1, len(tokens) - given)
 
 
 @pytest.mark.parametrize("make", [llama, opt])
@@ -96,13 +98,38 @@ def test_mean_nll_equals_token_by_token(make) -> None:
     assert scorer.nll(some)[1].tolist() == [len(units) + 1 for units in some]
 
 
+LAYOUTS = [
+    Layout(pad=0, bos=(), eos=None, first_unit=1),
+    Layout(pad=51, bos=(50,), eos=50, ends=False, first_unit=0),
+    Layout(pad=1, bos=(0,), eos=0, first_unit=2),
+    Layout(pad=0, bos=(1, 0), eos=None, first_unit=2),
+]
+
+
 @pytest.mark.parametrize("make", [llama, opt])
-def test_batches_do_not_matter(make) -> None:
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.bos}-{layout.eos}")
+def test_a_published_model_is_scored_by_its_own_layout(make, layout: Layout) -> None:
+    model = make()
+    empty, one, two = (np.arange(size, dtype=np.uint16) for size in range(3))
+    some = [*sequences(0, 5), two, one, empty]
+    expected = [slow_mean_nll(model, units, layout) for units in some]
+    for positions in (1, 100, 4096):
+        scorer = LanguageModelScorer(model, Vocabulary(UNITS, layout=layout), positions)
+        np.testing.assert_allclose(mean_nll(scorer, some), expected, atol=1e-5)
+    if not layout.bos:
+        assert scorer.nll([two, one, empty])[1].tolist() == [1, 1, 1]
+        assert scorer.nll([one, empty])[0].tolist() == [0, 0]  # nothing is predicted
+
+
+@pytest.mark.parametrize("make", [llama, opt])
+@pytest.mark.parametrize("layout", [OWN, LAYOUTS[0]])
+def test_batches_do_not_matter(make, layout: Layout) -> None:
     model = make()
     some = sequences(1, 60)
-    one_by_one = mean_nll(LanguageModelScorer(model, VOCABULARY, positions=1), some)
-    np.testing.assert_allclose(mean_nll(LanguageModelScorer(model, VOCABULARY), some), one_by_one, atol=1e-5)
-    backwards = mean_nll(LanguageModelScorer(model, VOCABULARY, positions=300), some[::-1])
+    vocabulary = Vocabulary(UNITS, layout=layout)
+    one_by_one = mean_nll(LanguageModelScorer(model, vocabulary, positions=1), some)
+    np.testing.assert_allclose(mean_nll(LanguageModelScorer(model, vocabulary), some), one_by_one, atol=1e-5)
+    backwards = mean_nll(LanguageModelScorer(model, vocabulary, positions=300), some[::-1])
     np.testing.assert_allclose(backwards[::-1], one_by_one, atol=1e-5)
     assert np.ptp(one_by_one) > 0.1
 

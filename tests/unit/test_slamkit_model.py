@@ -72,7 +72,7 @@ def exported(folder: Path, kind: str) -> Path:
 @pytest.mark.parametrize("kind", KEYS)
 def test_there_and_back_is_the_same_model(tmp_path: Path, kind: str) -> None:
     slamkit = exported(tmp_path, kind)
-    import_model.main(["--kind", "slamkit", "--model", str(slamkit), "--output", str(tmp_path / "back")])
+    import_model.main(["--adapter", "slamkit", "--source", str(slamkit), "--output", str(tmp_path / "back")])
     torch.testing.assert_close(logits(tmp_path / "back"), logits(tmp_path / "model"), atol=1e-6, rtol=0)
     assert logits(tmp_path / "back").std() > 1e-3
     speech, vocabulary = read_speech(tmp_path / "back")

@@ -11,7 +11,7 @@ import pytest
 import slamflow
 from slamflow.errors import InputError
 from slamflow.recipe.datasets import VocabularySettings
-from slamflow.vocabulary import CONFIG_IDS, Vocabulary
+from slamflow.vocabulary import CONFIG_IDS, OWN, Layout, Vocabulary
 
 LIBRARY = Path(slamflow.__file__).parent
 
@@ -76,15 +76,62 @@ def test_documents_are_those_one_by_one(seed: int) -> None:
     assert found.tolist() == [document.size for document in kept]
 
 
+def test_the_record_of_models_trained_here_is_what_it_always_was() -> None:
+    assert Vocabulary(units=500).record() == {
+        **{"units": 500, "text": None, "text_tokens": 0, "size": 502, "special": {"pad": 0, "bos": 1, "eos": 1}},
+        **{"first_unit": 2, "first_text": None, "marks": None},
+    }
+
+
+PUBLISHED = {
+    # Nothing in front, nothing behind: the first unit is given.
+    "twist": (Layout(pad=1, bos=(), eos=None, ends=False, first_unit=4), [4, 6, 9], 1, 10),
+    "slm": (Layout(pad=501, bos=(500,), eos=500, ends=False, first_unit=0), [500, 0, 2, 5], 1, 502),
+    "gslm": (Layout(pad=1, bos=(2,), eos=2, first_unit=4), [2, 4, 6, 9, 2], 1, 10),
+    "spiritlm": (Layout(pad=0, bos=(1, 50), eos=2, ends=False, first_unit=20), [1, 50, 20, 22, 25], 2, 51),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_model_has_documents_of_its_own(name: str) -> None:
+    layout, document, given, size = PUBLISHED[name]
+    vocabulary = Vocabulary(units=6, layout=layout)
+    tokens = vocabulary.of_units([0, 2, 5])
+    assert vocabulary.document(tokens).tolist() == document
+    assert (
+        vocabulary.beginning(tokens).tolist()
+        == [token for token in document if token in {*layout.bos, *tokens}][: len(layout.bos) + 3]
+    )
+    assert (vocabulary.given(), vocabulary.size) == (given, size)
+    assert vocabulary.given(2) == len(layout.bos) + 2
+    assert vocabulary.to_units(tokens).tolist() == [0, 2, 5]
+    assert vocabulary.is_unit(np.arange(size)).sum() == 6
+    with pytest.raises(InputError, match="models that are trained here only"):
+        vocabulary.documents(tokens, np.array([3]))
+
+
+def test_the_layout_of_models_trained_here() -> None:
+    vocabulary = Vocabulary(units=6)
+    assert vocabulary.layout == OWN
+    assert vocabulary.beginning(vocabulary.of_units([0])).tolist() == [1, 2]
+    assert [vocabulary.given(), vocabulary.given(3)] == [1, 4]
+    assert (vocabulary.pad, vocabulary.eos) == (0, 1)
+
+
 @pytest.mark.parametrize(
     "vocabulary",
-    [Vocabulary(units=500), Vocabulary(0, "bytes", 256), Vocabulary(10, "bytes", 256), Vocabulary(5, "folder", 9)],
+    [
+        *(Vocabulary(units=500), Vocabulary(0, "bytes", 256), Vocabulary(10, "bytes", 256), Vocabulary(5, "folder", 9)),
+        *(Vocabulary(6, layout=layout) for layout, *_ in PUBLISHED.values()),
+    ],
 )
 def test_it_is_read_back_from_its_record(vocabulary: Vocabulary) -> None:
     assert Vocabulary.read(vocabulary.record(), "here") == vocabulary
 
 
-@pytest.mark.parametrize("record", [None, 502, {}, {"units": 500}, {**Vocabulary(units=5).record(), "size": 8}])
+@pytest.mark.parametrize(
+    "record", [None, 502, {}, {"units": 500}, {**Vocabulary(units=5).record(), "size": 8}, {"special": 1}]
+)
 def test_another_record_is_refused(record: object) -> None:
     with pytest.raises(InputError, match=r"rows/manifest\.json: has no vocabulary that this version reads"):
         Vocabulary.read(record, "rows/manifest.json")

@@ -3,6 +3,8 @@
 The ids are SlamKit's: PAD is 0, BOS and EOS are both 1, unit u is u + 2. Text alone lies there in the same way; where a
 model has units and text, the text lies behind the units, and behind that two marks that say which of the two follows.
 A document is BOS, its tokens, EOS. Rows and models carry their vocabulary (manifest.json, speech.json).
+
+A published model may have other ids, no BOS, or score documents without EOS: then its vocabulary has another `Layout`.
 """
 
 from __future__ import annotations
@@ -31,6 +33,40 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Layout:
+    """Where special tokens and units lie, and which of them a document has."""
+
+    pad: int = PAD
+    """Fills rows; no figure depends on it."""
+    bos: tuple[int, ...] = (BOS,)
+    """What a document begins with: given, never scored. Empty for a model without BOS."""
+    eos: int | None = EOS
+    """What ends an utterance; None for a model that ends none."""
+    ends: bool = True
+    """Whether a document ends in EOS, which is then scored. If not, only a continuation may end in it."""
+    first_unit: int = FIRST
+    """The token of unit 0."""
+
+    @classmethod
+    def read(cls, special: dict[str, Any], first_unit: int | None) -> Layout:
+        """The layout in a record. Raises KeyError or TypeError for another record."""
+        bos, eos = special["bos"], special["eos"]
+        several = () if bos is None else (bos,) if isinstance(bos, int) else tuple(bos)
+        ends = special.get("ends", eos is not None)
+        return cls(special["pad"], several, eos, ends, FIRST if first_unit is None else first_unit)
+
+    def record(self) -> dict[str, Any]:
+        """The special tokens as JSON values; bos is an id, several, or null. `ends` stands there if it is False."""
+        bos = self.bos[0] if len(self.bos) == 1 else list(self.bos) or None
+        found = {"pad": self.pad, "bos": bos, "eos": self.eos}
+        return found if self.ends or self.eos is None else {**found, "ends": False}
+
+
+OWN = Layout()
+"""Of all models that are trained here on rows, and of SlamKit's."""
+
+
+@dataclass(frozen=True)
 class Vocabulary:
     """The tokens of rows, or of a model."""
 
@@ -40,6 +76,8 @@ class Vocabulary:
     """The text tokenizer: `bytes`, the folder of a transformers tokenizer, or None for no text."""
     text_tokens: int = 0
     """How many tokens the text tokenizer has."""
+    layout: Layout = OWN
+    """Another one only where there are units alone."""
 
     @classmethod
     def of(cls, settings: VocabularySettings) -> Vocabulary:
@@ -56,7 +94,8 @@ class Vocabulary:
     def read(cls, record: Any, where: object) -> Vocabulary:
         """The vocabulary in a manifest or in speech.json. Raises InputError that names the file `where`."""
         try:
-            found = cls(record["units"], record["text"], record["text_tokens"])
+            layout = Layout.read(record["special"], record["first_unit"])
+            found = cls(record["units"], record["text"], record["text_tokens"], layout)
             if found.record() == record:
                 return found
         except (KeyError, TypeError):
@@ -70,7 +109,7 @@ class Vocabulary:
             "text": self.text,
             "text_tokens": self.text_tokens,
             "size": self.size,
-            "special": {"pad": PAD, "bos": BOS, "eos": EOS},
+            "special": self.layout.record(),
             "first_unit": self.first_unit if self.units else None,
             "first_text": self.first_text if self.text_tokens else None,
             "marks": {"speech": self.speech_mark, "text": self.text_mark} if self.is_mixed else None,
@@ -84,12 +123,12 @@ class Vocabulary:
     @property
     def first_unit(self) -> int:
         """The token of unit 0."""
-        return FIRST
+        return self.layout.first_unit
 
     @property
     def first_text(self) -> int:
         """The token of the text tokenizer's id 0."""
-        return FIRST + self.units
+        return self.first_unit + self.units
 
     @property
     def speech_mark(self) -> int:
@@ -103,8 +142,9 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """How many tokens there are."""
-        return self.speech_mark + 2 * self.is_mixed
+        """How many tokens there are; a published model may have others behind them."""
+        special = max((self.layout.pad, *self.layout.bos, self.layout.eos or 0)) + 1
+        return max(self.speech_mark + 2 * self.is_mixed, special)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -144,16 +184,41 @@ class Vocabulary:
         """The units of tokens that all are units."""
         return (np.asarray(tokens, dtype=np.int64) - self.first_unit).astype(self.unit_dtype)
 
+    @property
+    def pad(self) -> int:
+        """What fills rows."""
+        return self.layout.pad
+
+    @property
+    def eos(self) -> int | None:
+        """What ends a continuation; None if nothing does."""
+        return self.layout.eos
+
+    def given(self, tokens: int = 0) -> int:
+        """How many tokens of a document are given and not scored, if its first `tokens` behind BOS are.
+
+        The first token of all is never scored, since nothing is before it: where there is no BOS, that is a unit.
+        """
+        return max(1, len(self.layout.bos) + tokens)
+
+    def beginning(self, tokens: npt.ArrayLike) -> Ints:
+        """What a continuation goes on from: BOS, if there is one, and the tokens; int64 [n + 1]."""
+        return np.concatenate([np.array(self.layout.bos, dtype=np.int64), np.asarray(tokens, dtype=np.int64)])
+
     def document(self, tokens: npt.ArrayLike) -> Ints:
-        """BOS, the tokens, EOS: int64 [n + 2]."""
-        return np.concatenate([[BOS], np.asarray(tokens, dtype=np.int64), [EOS]])
+        """BOS, the tokens, EOS, as far as documents have them: int64 [n + 2]."""
+        end = [self.layout.eos] if self.layout.ends and self.layout.eos is not None else []
+        return np.concatenate([self.beginning(tokens), np.array(end, dtype=np.int64)])
 
     def documents(self, tokens: Ints, lengths: Ints) -> tuple[npt.NDArray[Any], Ints]:
         """Several documents, each between BOS and EOS; those without a token are left out.
 
         Parameters: the `tokens` of all documents end to end, and the `lengths` of the documents. Returns the tokens
-        with BOS and EOS, in `dtype`, and the lengths with these two, int64.
+        with BOS and EOS, in `dtype`, and the lengths with these two, int64. Raises InputError for a layout that is not
+        OWN: rows are written for models that are trained here.
         """
+        if self.layout != OWN:
+            raise InputError("rows are packed with the special tokens of models that are trained here only")
         lengths = lengths[lengths > 0] + 2
         result = np.full(int(lengths.sum()), BOS, dtype=self.dtype)
         ends = np.cumsum(lengths)

@@ -2,28 +2,66 @@
 
 A kind's module has a settings class, derived from `SystemSettings`, and one function:
 
-    convert(source, output)
+    convert(source, output) -> Vocabulary
 
-which reads the folder `source` as it was published and writes to the folder `output` a causal language model as
-transformers reads it (config.json, model.safetensors, in float32) with speech.json (`slamflow.lm.speech`). It raises
-InputError for a folder that is of another format, or does not fit the format in some way that it names.
+which reads the folder `source` as it was published, writes to the folder `output` a causal language model as
+transformers reads it (config.json, model.safetensors), and tells its vocabulary: where its special tokens and units
+lie, and which of them the authors score. It raises InputError for a folder that is of another format, or does not fit
+the format in some way that it names, before it writes anything. `slamflow.adapters.weights` reads and writes folders.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
 from slamflow.kinds import Family
-from slamflow.recipe.base import SectionSettings
+from slamflow.recipe.base import SectionSettings, Settings
+from slamflow.tokenizers import TOKENIZERS, TokenizerSettings
+
+if TYPE_CHECKING:
+    from slamflow.jobs.sources import Sources
+    from slamflow.recipe.recipe import Recipe
 
 
 class SystemSettings(SectionSettings):
-    """A published model of units."""
+    """A published model of units: scored and continued, not trained."""
 
-    kind: str
+    is_aligned: ClassVar[bool] = False
+    adapter: str
     """The format that it was published in."""
-    model: str
-    """An asset, or the folder that holds it."""
+    weights: str
+    """An asset with the files as they were published, or a folder with them."""
     encoder: str
     """The encoder (of `encoders:`) whose units it speaks."""
 
+    def files(self, sources: Sources) -> list[str]:
+        """The published files."""
+        place, names = sources.folder(self.weights)
+        is_asset = self.weights in sources.assets
+        return [f"{place}/{name}" for name in names if is_asset or Path(place, name).is_file()]
 
-ADAPTERS = Family("adapters", {"slamkit": "slamflow.adapters.slamkit:SlamKitSystem"})
+    def problems(self, name: str, recipe: Recipe) -> Iterator[str]:
+        if self.encoder not in recipe.encoders:
+            yield f"models.{name}.encoder: no encoder {self.encoder!r}"
+
+    def file_problems(self, key: str, sources: Sources) -> Iterator[str]:
+        if problems := list(sources.folder_problems(f"{key}.weights", self.weights)):
+            yield from problems
+        elif not self.files(sources):
+            yield f"{key}.weights: {self.weights} has no files"
+
+
+ADAPTERS = Family("adapters", {"slamkit": "slamflow.adapters.slamkit:SlamKitSystem"}, key="adapter")
+
+
+class ImportModel(Settings):
+    """Settings of one import_model job."""
+
+    name: str | None = None
+    """The model's name in the recipe."""
+    encoder: str | None = None
+    """The encoder whose units it speaks."""
+    tokenizer: Annotated[TokenizerSettings, TOKENIZERS] | None = None
+    """The settings of that encoder."""

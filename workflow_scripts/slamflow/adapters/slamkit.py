@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from slamflow.vocabulary import Vocabulary
+
 MODEL_TYPE = "speech_language_model"
 PREFIX = "lm."
 NOT_CARRIED = ("rope_parameters", "dtype", "transformers_version", "architectures", "torch_dtype")
@@ -26,7 +28,7 @@ NOT_CARRIED = ("rope_parameters", "dtype", "transformers_version", "architecture
 class SlamKitSystem(SystemSettings):
     """A model that SlamKit's UnitLM.save_pretrained wrote."""
 
-    kind: Literal["slamkit"]
+    adapter: Literal["slamkit"]
     """SlamKit's format (Maimon et al. 2025, arXiv:2502.15814)."""
 
 
@@ -65,14 +67,12 @@ def export_slamkit(model: Path, output: Path, base_model: str) -> None:
     files.write_json(output / "config.json", written)
 
 
-def convert(source: Path, output: Path) -> None:
+def convert(source: Path, output: Path) -> Vocabulary:
     """Write what SlamKit's UnitLM.save_pretrained wrote as an ordinary transformers folder, in float32.
 
-    speech.json says only what SlamKit's folder tells: the vocabulary. Raises InputError for a folder of another format,
-    or for special tokens other than SlamKit's.
+    Raises InputError for a folder of another format, or for special tokens other than SlamKit's.
     """
     from slamflow.lm.model import export_model
-    from slamflow.lm.speech import speech_record
     from slamflow.vocabulary import CONFIG_IDS, Vocabulary
 
     path = existing(source / "config.json")
@@ -92,7 +92,7 @@ def convert(source: Path, output: Path) -> None:
         keys["rope_parameters"] = {"rope_type": "default", "rope_theta": float(base["rope_theta"])}
     model = filled(base.get("model_type"), keys, read_tensors(source), source)
     export_model(model, output)
-    files.write_json(output / "speech.json", speech_record(Vocabulary.of_size(config["vocab_size"])))
+    return Vocabulary.of_size(config["vocab_size"])
 
 
 def filled(model_type: Any, keys: dict[str, Any], tensors: dict[str, torch.Tensor], source: Path) -> PreTrainedModel:

@@ -125,7 +125,7 @@ def estimate(recipe: Recipe, assets: dict[str, Asset], shapes: dict[str, Shape |
         for split in corpus.splits:
             if (reference := f"{name}/{split}") in encoders:
                 result.speech.append(_speech(recipe, name, split, tuple(encoders[reference])))
-    for name in recipe.models:
+    for name in recipe.trained:
         result.trainings.append(_training(recipe, name, shapes.get(name), result.speech))
     result.disk = _disk(recipe, result)
     return result
@@ -143,7 +143,7 @@ def _speech(recipe: Recipe, name: str, split: str, encoders: tuple[str, ...]) ->
 
 
 def _training(recipe: Recipe, name: str, shape: Shape | None, speech: list[Speech]) -> Training:
-    settings = recipe.models[name]
+    settings = recipe.trained[name]
     tokens = {one.name: one.tokens for one in speech}
     amount = settings.amount(recipe, tokens.get)
     flops = training_flops_per_token(shape, amount.context) * settings.flops_factor if shape else None

@@ -20,12 +20,14 @@ def model_shapes(recipe: Recipe, assets: dict[str, Asset], resources: Path) -> d
 
     An asset's is taken from its config.json if that is below `resources` already, else from its `architecture`.
     """
-    configs = {name: _config(recipe, assets, resources, name) for name in recipe.models}
+    configs = {name: _config(recipe, assets, resources, name) for name in recipe.trained}
     return {name: shape_of_config(config) if config is not None else None for name, config in configs.items()}
 
 
 def _config(recipe: Recipe, assets: dict[str, Asset], resources: Path, name: str) -> Any:
-    settings = recipe.models[name]
+    if name in recipe.systems:
+        return _of_asset(assets, resources, recipe.systems[name].weights)
+    settings = recipe.trained[name]
     if settings.init in recipe.models:
         config = _config(recipe, assets, resources, settings.init)
     elif settings.init == "scratch":

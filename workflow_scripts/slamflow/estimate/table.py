@@ -246,7 +246,7 @@ def notes(devices: list[Device]) -> str:
 def overview_row(recipe: Recipe, estimate: Estimate, devices: list[Device]) -> list[str]:
     """One line for a recipe: hours of speech, downloads, the largest model, its tokens, and hours by device."""
     first = devices[0]
-    trainings = [training for training in estimate.trainings if recipe.models[training.name].data is not None]
+    trainings = [training for training in estimate.trainings if recipe.trained[training.name].data is not None]
     largest = max(trainings, key=lambda one: (one.shape.parameters if one.shape else 0, one.tokens or 0), default=None)
     speech = add_up(one.hours for one in estimate.speech)
     return [

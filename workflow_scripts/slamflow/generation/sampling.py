@@ -12,7 +12,7 @@ from slamflow import commands
 from slamflow.errors import InputError
 from slamflow.recipe.generation import Sampling
 from slamflow.sharding import stable_hash
-from slamflow.vocabulary import BOS, EOS, PAD, Vocabulary
+from slamflow.vocabulary import Vocabulary
 
 ROWS_AT_ONCE = 128
 
@@ -43,16 +43,18 @@ def continue_units(
 
     Each item has a generator of its own, made from the seed and its id, so that its continuation is the same, but for
     rounding, regardless of batch composition. Only units are drawn, and EOS, which ends a continuation. Raises
-    InputError if the vocabulary or the model's context is too small.
+    InputError if the vocabulary or the model's context is too small, or a model without BOS gets an empty prompt.
     """
-    longest = 1 + max((prompt.size for prompt in prompts), default=0) + settings.max_new_tokens
+    beginnings = [vocabulary.beginning(vocabulary.of_units(prompt)) for prompt in prompts]
+    if empty := [name for name, beginning in zip(ids, beginnings, strict=True) if not beginning.size]:
+        raise InputError(f"{empty[0]}: the prompt has no units, and the model has no BOS to begin with")
+    longest = max((beginning.size for beginning in beginnings), default=0) + settings.max_new_tokens
     context = getattr(model.config, "max_position_embeddings", None)
     if context is not None and longest > context:
         raise InputError(
             f"a prompt and {settings.max_new_tokens} new tokens make {longest}, more than the model's context of "
             f"{context}; lower max_new_tokens or prompt_seconds"
         )
-    beginnings = [np.concatenate([[BOS], vocabulary.of_units(prompt)]) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda index: (prompts[index].size, ids[index]))
     groups = [order[first : first + ROWS_AT_ONCE] for first in range(0, len(order), ROWS_AT_ONCE)]
     result: dict[int, Continuation] = {}
@@ -77,11 +79,11 @@ def _continue_batch(
     """
     new = settings.max_new_tokens
     lengths = np.array([beginning.size for beginning in beginnings])
-    tokens = np.full((len(beginnings), lengths.max() + new), PAD, dtype=np.int64)
+    tokens = np.full((len(beginnings), lengths.max() + new), vocabulary.pad, dtype=np.int64)
     for row, beginning in enumerate(beginnings):
         tokens[row, : lengths[row]] = beginning
     known = np.arange(model.config.vocab_size)
-    never = torch.from_numpy(~vocabulary.is_unit(known) & (known != EOS)).to(model.device)
+    never = torch.from_numpy(~vocabulary.is_unit(known) & (known != vocabulary.eos)).to(model.device)
     uniform = np.stack([np.random.default_rng(seed).random(new) for seed in seeds])
     ends = lengths + new
     rows = np.arange(len(beginnings))
@@ -97,7 +99,7 @@ def _continue_batch(
         drawn = draw(logits, chance, settings.temperature, settings.top_k).cpu().numpy()
         speaking = open_rows & (place >= lengths)
         tokens[speaking, place] = drawn[speaking]
-        ended = speaking & (drawn == EOS)
+        ended = speaking & (drawn == vocabulary.eos)
         ends[ended] = place
         place += 1
         open_rows &= ~ended & (place < ends)

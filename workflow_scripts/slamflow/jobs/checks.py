@@ -15,7 +15,7 @@ def check_files(recipe: Recipe, sources: Sources) -> None:
     for encoder_name, encoder in recipe.encoders.items():
         problems += encoder.file_problems(f"encoders.{encoder_name}", sources)
     for model_name, model in recipe.models.items():
-        if model.init not in recipe.models:
+        if getattr(model, "init", None) not in recipe.models:
             problems += model.file_problems(f"models.{model_name}", sources)
     for vocoder_name, vocoder in recipe.vocoders.items():
         problems += vocoder.file_problems(f"vocoders.{vocoder_name}", sources)

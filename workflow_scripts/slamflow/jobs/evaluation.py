@@ -96,12 +96,19 @@ class EvaluationJobs:
         return [BASELINES.module_name(name) for name in self.recipe.evaluation.baselines]
 
     def baseline_units(self, wildcards: Any) -> list[str]:
-        """The units that baselines are fitted on: all that one of the scored models is trained on."""
+        """The units that baselines are fitted on: all that one of the scored models is trained on here.
+
+        Where all of them were published, what the recipe's datasets have of that encoder.
+        """
         if not any(BASELINES.settings(name).needs_training_units for name in self.recipe.evaluation.baselines):
             return []
+        encoder = self._benchmark(wildcards).encoder
         datasets = [self.recipe.dataset_of(model) for model in self.models(wildcards.benchmark)]
+        if not any(datasets):
+            # Published models alone: their training data is not here.
+            datasets = [dataset for dataset in self.recipe.datasets.values() if dataset.encoder == encoder]
         references = {reference for dataset in datasets if dataset for reference in dataset.trained_on}
-        return self.results.units(self._benchmark(wildcards).encoder, sorted(references))
+        return self.results.units(encoder, sorted(references))
 
     def baseline_outputs(self) -> list[str]:
         """The scores of the recipe's baselines and then their pairs, with wildcards."""

@@ -22,7 +22,7 @@ class TrainingJobs:
         self.results = results
 
     def _model(self, wildcards: Any) -> ModelSettings:
-        return self.recipe.models[wildcards.model]
+        return self.recipe.trained[wildcards.model]
 
     # Training
 
@@ -62,8 +62,8 @@ class TrainingJobs:
         return shlex.join(self._model(wildcards).flags(self.recipe, files))
 
     def all(self, file: str = "model.safetensors") -> list[str]:
-        """One file of each model of the recipe."""
-        return [self._file(model, file) for model in self.recipe.models]
+        """One file of each model that is trained."""
+        return [self._file(model, file) for model in self.recipe.trained]
 
     def _file(self, model: str, file: str) -> str:
         return f"<results>/models/{self.recipe.recipe}/{model}/{file}"
@@ -72,12 +72,13 @@ class TrainingJobs:
 
     def on_rows(self) -> list[str]:
         """The models that are trained on rows, whose trainings can be calibrated."""
-        return [name for name, model in self.recipe.models.items() if model.data is not None]
+        return [name for name, model in self.recipe.trained.items() if model.data is not None]
 
     def calibrated_by(self, model: str) -> str:
-        """The model itself, or the one trained on rows that an aligned one comes from."""
-        settings = self.recipe.models[model]
-        return model if settings.data is not None else self.calibrated_by(str(settings.init))
+        """The model itself, or the one trained on rows that an aligned one comes from, unless that was published."""
+        settings = self.recipe.trained[model]
+        start = str(settings.init)
+        return model if settings.data is not None or start in self.recipe.systems else self.calibrated_by(start)
 
     def train_rows(self, wildcards: Any) -> list[str]:
         """The rows that a model is trained on."""
@@ -89,7 +90,8 @@ class TrainingJobs:
         An aligned model takes the calibration of the model that it comes from, if that has one.
         """
         name = self.calibrated_by(wildcards.model)
-        return [] if self.recipe.models[name].hours is None else [self._calibration(name)]
+        is_measured = name in self.on_rows() and self.recipe.trained[name].hours is not None
+        return [self._calibration(name)] if is_measured else []
 
     def calibrations(self) -> list[str]:
         """What can be measured of this device."""
@@ -101,8 +103,8 @@ class TrainingJobs:
     # A model's folder that stands alone
 
     def speaking(self) -> list[str]:
-        """The models of units."""
-        return [name for name in self.recipe.models if self.recipe.encoder_of(name) in self.recipe.encoders]
+        """The models of units that are trained."""
+        return [name for name in self.recipe.trained if self.recipe.encoder_of(name) in self.recipe.encoders]
 
     def codebook(self, wildcards: Any) -> str:
         """The codebook whose units a model speaks."""

@@ -22,6 +22,7 @@ from slamflow.jobs.report import ReportJobs
 from slamflow.jobs.results import Results
 from slamflow.jobs.sources import Sources
 from slamflow.jobs.stories import StoryJobs
+from slamflow.jobs.systems import SystemJobs
 from slamflow.jobs.training import TrainingJobs
 from slamflow.jobs.units import UnitJobs
 from slamflow.jobs.vocoder import VocoderJobs
@@ -52,6 +53,7 @@ class Jobs:
         self.units = UnitJobs(recipe, self.sources, self.results)
         self.packing = PackingJobs(recipe, self.results)
         self.training = TrainingJobs(recipe, self.sources, self.results)
+        self.systems = SystemJobs(recipe, self.sources, self.results)
         self.preferences = PreferenceJobs(recipe, self.results)
         self.evaluation = EvaluationJobs(recipe, self.results)
         self.vocoder = VocoderJobs(recipe, self.sources, self.results)

@@ -84,7 +84,7 @@ def tokenize_pairs(path: Path, context: int, vocabulary: Vocabulary) -> tuple[li
         except InputError as error:
             raise InputError(f"{path}: {pair.id}: {error}") from None
         documents = [vocabulary.document(np.concatenate([prompt, part])) for part in endings]
-        sequences = [Candidate(document, 1 + prompt.size) for document in documents]
+        sequences = [Candidate(document, vocabulary.given(prompt.size)) for document in documents]
         if min(part.size for part in endings) and max(sequence.tokens.size for sequence in sequences) <= context:
             pairs.append(Pair(*sequences))
         else:

@@ -32,6 +32,13 @@ class Evaluation(Settings):
         for name in self.baselines:
             if name not in BASELINES.names():
                 yield f"evaluation.baselines: no baseline {name!r}; there are {', '.join(BASELINES.names())}"
+            elif BASELINES.settings(name).needs_training_units:
+                for benchmark, settings in recipe.benchmarks.items():
+                    if settings.encoder not in (dataset.encoder for dataset in recipe.datasets.values()):
+                        yield (
+                            f"evaluation.baselines: {name} is fitted on units of {settings.encoder} for benchmarks."
+                            f"{benchmark}, and no dataset has any; add one, or leave {name} out"
+                        )
         if len(set(self.baselines)) != len(self.baselines):
             yield "evaluation.baselines: a baseline is named twice"
         for name in self.voices:

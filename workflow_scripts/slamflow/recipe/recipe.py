@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from slamflow.adapters import ADAPTERS, SystemSettings
 from slamflow.assets.asset import Asset
 from slamflow.benchmarks import BENCHMARKS, BenchmarkSettings
 from slamflow.corpora import CORPORA, CorpusSettings
@@ -26,6 +27,19 @@ REFERENCE_CONTINUATIONS = ("truth", "shuffled")
 """Between these lie the continuations of models: the utterance's own rest, and its units shuffled."""
 
 
+def _is_published(model: Any) -> str:
+    """Which of the two a model's entry is, as pydantic's tag."""
+    published = "adapter" in model if isinstance(model, dict) else isinstance(model, SystemSettings)
+    return "tag:published" if published else "tag:trained"
+
+
+AnyModel = Annotated[
+    Annotated[ModelSettings, OBJECTIVES, Tag("tag:trained")]
+    | Annotated[SystemSettings, ADAPTERS, Tag("tag:published")],
+    Discriminator(_is_published),
+]
+
+
 class Recipe(Settings):
     """config.yaml, or a file of recipes/."""
 
@@ -40,14 +54,14 @@ class Recipe(Settings):
     """Where speech comes from."""
     encoders: dict[Name, Annotated[TokenizerSettings, TOKENIZERS]]
     """The speech tokenizers: what turns speech into units."""
-    datasets: dict[Name, Dataset]
+    datasets: dict[Name, Dataset] = {}
     """Token rows to train on."""
     training: TrainingDefaults = TrainingDefaults()
     """Defaults for every model that is trained on rows."""
     preferences: dict[Name, Preferences] = {}
     """Pairs of right and wrong endings."""
-    models: Annotated[dict[Name, Annotated[ModelSettings, OBJECTIVES]], Field(min_length=1)]
-    """The models to train."""
+    models: Annotated[dict[Name, AnyModel], Field(min_length=1)]
+    """The models: those to train, and published ones, which have an `adapter` and are scored only."""
     benchmarks: dict[Name, Annotated[BenchmarkSettings, BENCHMARKS]] = {}
     """What the models are scored on."""
     evaluation: Evaluation = Evaluation()
@@ -142,19 +156,37 @@ class Recipe(Settings):
             if corpus.is_streamed(split) and f"{name}/{split}" not in kept
         ]
 
-    def dataset_of(self, model: str) -> Dataset | None:
-        """The dataset that a model was trained on, or its parent for one that is aligned; None if it cannot be told."""
+    @property
+    def trained(self) -> dict[str, ModelSettings]:
+        """The models that are trained here."""
+        return {name: model for name, model in self.models.items() if isinstance(model, ModelSettings)}
+
+    @property
+    def systems(self) -> dict[str, SystemSettings]:
+        """The published models, which are scored and not trained."""
+        return {name: model for name, model in self.models.items() if isinstance(model, SystemSettings)}
+
+    def _origin(self, model: str) -> ModelSettings | SystemSettings | None:
+        """The settings of a model, or of the one that an aligned model comes from; None if it cannot be told."""
         seen = set()
         while model in self.models and model not in seen:
             seen.add(model)
             settings = self.models[model]
-            if settings.data is not None:
-                return self.datasets.get(settings.data)
+            if isinstance(settings, SystemSettings) or settings.data is not None:
+                return settings
             model = str(settings.init)
         return None
 
+    def dataset_of(self, model: str) -> Dataset | None:
+        """The dataset that a model was trained on, or its parent for one that is aligned; None if it cannot be told."""
+        origin = self._origin(model)
+        return self.datasets.get(str(origin.data)) if isinstance(origin, ModelSettings) else None
+
     def encoder_of(self, model: str) -> str | None:
         """The encoder whose units a model speaks, `text` for a text model; None if it cannot be told."""
+        origin = self._origin(model)
+        if isinstance(origin, SystemSettings):
+            return origin.encoder
         dataset = self.dataset_of(model)
         return dataset.encoder if dataset else None
 
@@ -164,7 +196,9 @@ class Recipe(Settings):
 
 
 def _inherited(model: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """The keys of `training:` that a model takes over."""
+    """The keys of `training:` that a model takes over; a published one has no use for any."""
+    if "adapter" in model:
+        return {}
     objective = model.get("objective", OBJECTIVES.default)
     keys = OBJECTIVES.settings(objective).inherited if objective in OBJECTIVES.names() else frozenset()
     # A model's own hours or tokens stand against either of the defaults.

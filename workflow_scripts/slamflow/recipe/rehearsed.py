@@ -33,8 +33,8 @@ def rehearsed(recipe: Recipe, assets: dict[str, Asset]) -> tuple[Recipe, dict[st
     for encoder in values["encoders"].values():
         if encoder.get("fit") is not None:
             cap(encoder, clusters=sizes.clusters)
-    for model in values["models"].values():
-        shorten(model, values["datasets"], sizes)
+    for name in recipe.trained:
+        shorten(values["models"][name], values["datasets"], sizes)
     for vocoder in values["vocoders"].values():
         cap(vocoder, eval_utterances=sizes.prompts)
         if vocoder.get("training") is not None:

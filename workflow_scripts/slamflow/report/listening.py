@@ -42,7 +42,7 @@ def chosen_models(recipe: Recipe, names: Iterable[str]) -> list[str]:
     known = list(names)
     models = [name for name in recipe.models if name in known]
     aligned = [name for name in models if recipe.models[name].is_aligned]
-    chosen = [model for name in aligned for model in (recipe.models[name].init, name) if model in models]
+    chosen = [model for name in aligned for model in (recipe.trained[name].init, name) if model in models]
     chosen = list(dict.fromkeys(chosen or models))[:MODELS]
     return [name for name in (TRUTH, *chosen, SHUFFLED) if name in known]
 

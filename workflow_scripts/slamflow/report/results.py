@@ -19,7 +19,7 @@ REFERENCES = {"truth": "the utterance's own rest", "shuffled": "the same units, 
 
 def speech_models(recipe: Recipe) -> list[str]:
     """The models of units, in the recipe's order."""
-    return [name for name in recipe.models if (dataset := recipe.dataset_of(name)) and not dataset.is_text]
+    return [name for name in recipe.models if recipe.encoder_of(name) in recipe.encoders]
 
 
 def rows_of(recipe: Recipe) -> list[str]:
@@ -137,7 +137,7 @@ def difference_table(summary: Summary, recipe: Recipe, split: str) -> dict[str, 
     benchmarks = own + sorted(known - set(own))
     rows = []
     for model, against in dict.fromkeys((model, against) for model, against, _ in gains):
-        settings = recipe.models.get(model)
+        settings = recipe.trained.get(model)
         row = {
             "model": model,
             "against": against,

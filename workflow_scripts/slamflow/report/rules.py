@@ -25,7 +25,7 @@ RULES = {
         (
             *("convert_asset", "convert_encoder", "convert_vocoder", "fit_units", "extract_units", "write_stories"),
             *("synthesize_stories", "collect_audio", "stream_audio", "calibrate", "train", "continue_speech"),
-            *("package_model", "score_vocoder", "score_continuations"),
+            *("package_model", "import_model", "score_vocoder", "score_continuations"),
         ),
     ),
     "convert_asset": Rule(
@@ -69,7 +69,7 @@ RULES = {
     "fit_units": Rule(
         "{encoder}",
         ("{results}/units/{job}/codebook.*",),
-        ("extract_units", "train", "package_model", "summarize", "continue_speech"),
+        ("extract_units", "train", "import_model", "package_model", "summarize", "continue_speech"),
     ),
     "extract_units": Rule(
         "{encoder}/{corpus}/{split}/{shard}",
@@ -96,6 +96,11 @@ RULES = {
             "{results}/models/{job}/[!p]*.json*",
         ),
         ("package_model", "score_benchmark", "continue_speech", "summarize", "render_report", "render_leaderboard"),
+    ),
+    "import_model": Rule(
+        "{recipe}/{model}",
+        ("{results}/models/{job}/model.safetensors", "{results}/models/{job}/*.json"),
+        ("train", "score_benchmark", "continue_speech"),
     ),
     "package_model": Rule(
         "{recipe}/{model}",

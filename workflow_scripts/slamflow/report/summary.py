@@ -153,7 +153,7 @@ def story_gains(recipe: Recipe, scores: list[dict[str, Any]], pairs: list[Path])
             by_corpus[benchmark.corpus].append(name)
     result = []
     for names in (names for names in by_corpus.values() if len(names) > 1):
-        for model, settings in recipe.models.items():
+        for model, settings in recipe.trained.items():
             for split in SPLITS if settings.is_aligned else ():
                 wanted = [[(name, split, which) for which in (model, settings.init)] for name in names]
                 if any(key not in table for both in wanted for key in both):
@@ -306,7 +306,7 @@ def summarize(
         raise InputError("--scores and --pairs must name the same scores in the same order (X.json, X.pairs.parquet)")
     benchmarks = [with_intervals(files.read_json(path), own) for path, own in zip(scores, pairs, strict=True)]
     models = [describe_training(path) for path in training]
-    names = [model["model"] for model in models]
+    names = list(recipe.models)
     units = describe_units(recipe, unit_manifests, codebooks, voices)
     return {
         "recipe": recipe.recipe,

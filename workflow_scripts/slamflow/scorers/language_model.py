@@ -16,7 +16,7 @@ from slamflow.errors import InputError
 from slamflow.lm.model import load_language_model
 from slamflow.lm.speech import read_speech
 from slamflow.shards.items import Units
-from slamflow.vocabulary import PAD, Vocabulary
+from slamflow.vocabulary import Vocabulary
 
 POSITIONS_AT_ONCE = 4096
 
@@ -41,13 +41,16 @@ def batches(lengths: npt.NDArray[np.int64], positions: int) -> Iterator[npt.NDAr
     order = np.argsort(-lengths, kind="stable")
     first = 0
     while first < len(order):
-        size = max(1, positions // int(lengths[order[first]]))
+        size = max(1, positions // max(1, int(lengths[order[first]])))
         yield order[first : first + size]
         first += size
 
 
 class LanguageModelScorer:
-    """A causal language model as a scorer of units. A sequence is read as BOS, units, EOS."""
+    """A causal language model as a scorer of units. A sequence is read as the vocabulary's document: BOS, units, EOS.
+
+    A published model may have no BOS, so that its first unit is not scored, or score no EOS.
+    """
 
     def __init__(self, model: PreTrainedModel, vocabulary: Vocabulary, positions: int = POSITIONS_AT_ONCE) -> None:
         """positions: how many a padded batch holds at most."""
@@ -63,27 +66,31 @@ class LanguageModelScorer:
 
     @torch.inference_mode()
     def nll(self, sequences: Sequence[Units]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Negative log-likelihood, in nats, of each sequence, and its number of tokens (units and EOS).
+        """Negative log-likelihood, in nats, of each sequence, and its number of tokens (units and EOS), at least 1.
 
         Padding stands at the right, where a causal model cannot see it, so that the figures are the same regardless of
         batch composition. Raises InputError if the vocabulary or the model's context is too small.
         """
-        lengths = np.array([units.size + 2 for units in sequences], dtype=np.int64)
+        documents = [self.vocabulary.document(self.vocabulary.of_units(units)) for units in sequences]
+        given = self.vocabulary.given()
+        lengths = np.array([document.size for document in documents], dtype=np.int64)
         context = getattr(self.model.config, "max_position_embeddings", None)
         if context is not None and lengths.max(initial=0) - 1 > context:
             raise InputError(f"a sequence of {lengths.max()} tokens does not fit the model's context of {context}")
         sums = np.empty(len(sequences), dtype=np.float64)
         groups = list(batches(lengths, self.positions))
         for group in commands.progress(groups, len(groups), "batches scored"):
-            width = int(lengths[group].max())
-            tokens = np.full((len(group), width), PAD, dtype=np.int64)
+            width = max(2, int(lengths[group].max()))
+            tokens = np.full((len(group), width), self.vocabulary.pad, dtype=np.int64)
             for row, index in enumerate(group):
-                tokens[row, : lengths[index]] = self.vocabulary.document(self.vocabulary.of_units(sequences[index]))
+                tokens[row, : lengths[index]] = documents[index]
             rows = torch.from_numpy(tokens).to(self.model.device)
             targets = rows[:, 1:].clone()
             own = torch.from_numpy(lengths[group, None]).to(self.model.device)
-            targets[torch.arange(1, width, device=self.model.device) >= own] = -100
+            place = torch.arange(1, width, device=self.model.device)
+            targets[(place < given) | (place >= own)] = -100
             logits = self.model(input_ids=rows[:, :-1], use_cache=False).logits
             losses = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
             sums[group] = losses.double().sum(1).cpu().numpy()
-        return sums, lengths - 1
+        # Without BOS and EOS a sequence of one unit has nothing to score.
+        return sums, np.maximum(lengths - given, 1)

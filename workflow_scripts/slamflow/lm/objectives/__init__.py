@@ -143,12 +143,12 @@ class ModelSettings(TrainingSettings, SectionSettings):
     def problems(self, name: str, recipe: Recipe) -> Iterator[str]:
         parents = {name}
         parent = self.init
-        while parent in recipe.models:
+        while parent in recipe.trained:
             if parent in parents:
                 yield f"models.{name}.init: a circle of models"
                 return
             parents.add(parent)
-            parent = recipe.models[parent].init
+            parent = recipe.trained[parent].init
 
 
 class PairsModelSettings(ModelSettings):

@@ -84,6 +84,8 @@ class NextTokenModel(ModelSettings, TrainingDefaults):
         yield from super().problems(name, recipe)
         if self.data not in recipe.datasets:
             yield f"models.{name}.data: no dataset {self.data!r}"
+        if self.init in recipe.systems:
+            yield f"models.{name}.init: {self.init} is a published model; only a model of pairs can start from it"
 
 
 def prepare(job: TrainModel, inputs: Inputs, machine: Machine, ranks: Ranks) -> Prepared:
