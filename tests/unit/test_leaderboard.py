@@ -138,6 +138,7 @@ SETTINGS = RenderLeaderboard(
     rehearsal=False,
     benchmarks=["sblimp", "tstorycloze"],
     models={"twist_350m": "public weights", "scaled_optimal": "public weights", "own <model>": "trained here"},
+    references={"length": "counts units", "truth": "the rest"},
     protocol=["sblimp: the published recordings, from a folder."],
 )
 SPEECH = {

@@ -8,8 +8,9 @@ from typing import Any
 from slamflow.jobs.report import code_and_files
 from slamflow.recipe.base import canonical
 from slamflow.recipe.generation import Generation
-from slamflow.recipe.recipe import Recipe
+from slamflow.recipe.recipe import REFERENCE_CONTINUATIONS, Recipe
 from slamflow.recipe.report import RenderLeaderboard
+from slamflow.report.results import remark
 
 
 class LeaderboardJobs:
@@ -62,6 +63,9 @@ class LeaderboardJobs:
                 rehearsal=recipe.rehearsal is not None,
                 benchmarks=list(published),
                 models={name: "public weights" if name in recipe.systems else "trained here" for name in self.models()},
+                references={
+                    name: str(remark(name)) for name in (*recipe.evaluation.baselines, *REFERENCE_CONTINUATIONS)
+                },
                 protocol=protocol,
             )
         )

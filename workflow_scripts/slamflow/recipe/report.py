@@ -59,6 +59,8 @@ class RenderLeaderboard(Settings):
     """The benchmarks whose items were published; figures of others do not stand beside published ones."""
     models: dict[str, Literal["public weights", "trained here"]]
     """The models whose units may stand in a table with published ones, and where each comes from."""
+    references: dict[str, str]
+    """Baselines and references of continuations, and what each knows."""
     protocol: list[str]
     """How the figures were measured, as sentences."""
 

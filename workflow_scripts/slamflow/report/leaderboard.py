@@ -10,7 +10,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from slamflow.recipe.report import RenderLeaderboard
 from slamflow.report.published import SECTIONS, Figures, PublishedRow
-from slamflow.report.results import remark
 from slamflow.report.table import number
 
 TEMPLATE = "leaderboard.html.j2"
@@ -65,11 +64,12 @@ def leaderboard(
             "name": one.name if one else name,
             **told,
             "measured": settings.models.get(name, "reference") if name in shown else None,
+            "remark": settings.references.get(name),
             "protocol": convention(speech[name]) if name in shown and name in speech else None,
             "cells": cells,
         }
 
-    sections = [
+    sections: list[dict[str, Any]] = [
         {"title": title, "rows": [row(name, one) for name, one in published.items() if one.section == section]}
         for section, title in SECTIONS.items()
     ]
@@ -126,8 +126,8 @@ def _cell(published: float | None, score: dict[str, Any] | None, aggregation: st
     if score is not None:
         means = score.get("aggregations")
         how = aggregation if aggregation not in (None, "unknown") and means else None
-        value = means[how] if how else score["accuracy"]
-        bounds = score["aggregations_ci95"][how] if how else score["ci95"]
+        value = means[how] if means and how else score["accuracy"]
+        bounds: list[float] = score["aggregations_ci95"][how] if how else score["ci95"]
         cell |= {"measured": _percent(value), "ci95": [_percent(bound) for bound in bounds], "n": score["n"]}
         cell |= {"chance": _percent(score["chance"]), "left_out": score.get("left_out", 0)}
         if means:
@@ -169,7 +169,6 @@ def render(board: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(number=number, verdict=_verdict)
-    environment.globals.update(remark=remark)
     return environment.get_template(TEMPLATE).render(board)
 
 

@@ -100,7 +100,7 @@ RULES = {
     "import_model": Rule(
         "{recipe}/{model}",
         ("{results}/models/{job}/model.safetensors", "{results}/models/{job}/*.json"),
-        ("train", "score_benchmark", "continue_speech"),
+        ("train", "score_benchmark", "continue_speech", "render_leaderboard"),
     ),
     "package_model": Rule(
         "{recipe}/{model}",
