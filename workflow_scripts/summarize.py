@@ -1,8 +1,8 @@
 """Gather everything that one wants to know of a run.
 
-Reads scores with their pairs, the models' training.json, the manifests of units and codebooks, the distances between
-voices, the scores of vocoders and continuations, and Snakemake's benchmark files ({rule}/{job}.tsv under the folder of
-job costs). Writes results/summary/<recipe>.json; print_summary shows it.
+Reads scores with their pairs, the models' training.json, unit shards beside their manifests, the manifests of
+codebooks, the distances between voices, the scores of vocoders and continuations, and Snakemake's benchmark files
+({rule}/{job}.tsv under the folder of job costs). Writes results/summary/<recipe>.json; print_summary shows it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--scores", type=Path, nargs="*", default=[], help="scores, JSON")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="their likelihoods, in the same order")
     parser.add_argument("--training", type=Path, nargs="*", default=[], help="the models' training.json")
-    parser.add_argument("--unit-manifests", type=Path, nargs="*", default=[], help="manifests of unit shards")
+    parser.add_argument(
+        "--unit-manifests", type=Path, nargs="*", default=[], help="manifests of unit shards; these lie beside"
+    )
     parser.add_argument("--codebooks", type=Path, nargs="*", default=[], help="manifests of codebooks")
     parser.add_argument("--voices", type=Path, nargs="*", default=[], help="distances between voices, JSON")
     parser.add_argument("--vocoders", type=Path, nargs="*", default=[], help="scores of vocoders, JSON")

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,11 +15,13 @@ import summarize
 from slamflow import files
 from slamflow.errors import InputError
 from slamflow.evaluation import scores
+from slamflow.evaluation.unit_usage import usage
 from slamflow.jobs.report import ReportJobs
 from slamflow.recipe.loading import load_assets
 from slamflow.recipe.recipe import Recipe
 from slamflow.report import summary, table
 from slamflow.shards.items import Item
+from slamflow.shards.units import write_units
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,7 +114,10 @@ def results(tmp_path: Path) -> Path:
             units / "stories" / split / "0000-of-0001.json",
             {"settings": {"name": "mel"}, "seconds": seconds, "units": count, "utterances": 10, "quarantined": 1},
         )
-        (units / "stories" / split / "0000-of-0001.parquet").write_bytes(bytes(2**20))
+        shard = units / "stories" / split / "0000-of-0001.parquet"
+        write_units(shard, [{"id": "a", "units": [4, 7, 9, 7], "durations": [1, 2, 12, 1]}])
+        # The size that the disk's sum expects.
+        (units / "stories" / split / "0000-of-0001.log").write_bytes(bytes(2**20))
         write_cost(folder, f"extract_units/mel/stories/{split}/0000-of-0001", 10.5, "812.5")
     write_cost(folder, "extract_units/other/stories/train/0000-of-0001", 999, "9999")
     write_cost(folder, "train/tiny/cold", 61.25, "-")
@@ -158,6 +164,12 @@ def test_units_training_and_scores(results: Path) -> None:
         "frame_rate_hz": 25.0,
         "vocabulary": 20,
         "tokens_per_second": 16.0,
+        # In the two shards unit 7 occurs four times, 4 and 9 twice: 1.5 bits.
+        "counts": [0, 0, 0, 0, 2, 0, 0, 4, 0, 2, *[0] * 10],
+        "durations": [4, 2, 0, 0, 0, 0, 0, 0, 0, 2],
+        "used": 3,
+        "entropy_bits": 1.5,
+        "bits_per_second": 24.0,
         "hours": 1.0,
         "utterances": 20,
         "quarantined": 2,
@@ -242,6 +254,7 @@ def test_identity_is_not_read_off_paths(results: Path, tmp_path: Path) -> None:
     expected = run(results)
     for index, path in enumerate(sorted(results.glob("units/mel/stories/*/*.json"))):
         path.rename(tmp_path / f"{index}.json")
+        path.with_suffix(".parquet").rename(tmp_path / f"{index}.parquet")
     flags = ["--unit-manifests", f"{tmp_path}/0.json", f"{tmp_path}/1.json"]
     assert run(results, *flags)["units"] == expected["units"]
     files.write_json(tmp_path / "0.json", {"seconds": 1.0})
@@ -306,3 +319,11 @@ def test_durations() -> None:
 def test_summary_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="run the workflow first"):
         print_summary.main([str(tmp_path / "none.json")])
+
+
+def test_usage_of_units() -> None:
+    table = pa.table({"units": [[0, 1, 0], [3]], "durations": [[1, 2, 40], [10]]})
+    found = usage(table.to_batches(max_chunksize=1), 5)
+    assert found.units.tolist() == [2, 1, 0, 1, 0]
+    assert found.durations.tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]
+    assert found.entropy == pytest.approx(1.5)

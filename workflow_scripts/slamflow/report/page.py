@@ -31,7 +31,6 @@ class Sources:
     """The files that a page is made of."""
 
     summary: Path
-    unit_manifests: Sequence[Path] = ()
     continuations: Sequence[Path] = ()
     metrics: Mapping[str, Path] = field(default_factory=dict)
     """By model."""
@@ -67,7 +66,7 @@ def render(settings: RenderReport, sources: Sources) -> str:
         generation=results.generation_rows(summary, recipe),
         curves=curves.loss_curves(recipe, sources.metrics),
         preference_curve=curves.preference_curve(recipe, sources.metrics),
-        units=unit_statistics(summary["units"], sources.unit_manifests),
+        units=unit_statistics(summary["units"]),
         stories=listening.stories(recipe, sources.continuations, sources.transcripts, budget),
         resyntheses=listening.resyntheses(vocoder["encoder"] if vocoder else None, sources.examples, budget),
         prompt_seconds=recipe.generation.sampling.prompt_seconds if recipe.generation else None,

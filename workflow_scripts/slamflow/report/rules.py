@@ -76,7 +76,7 @@ RULES = {
         ("{results}/units/{job}.*",),
         (
             *("pack_tokens", "build_benchmark", "build_preferences", "train_vocoder", "score_vocoder"),
-            *("score_baselines", "compare_voices", "summarize", "render_report"),
+            *("score_baselines", "compare_voices", "summarize"),
         ),
     ),
     "compare_voices": Rule("{encoder}/{corpus}", ("{results}/units/{job}/voices.json",), ("summarize",)),

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import combinations
@@ -17,15 +17,18 @@ from platform import python_version
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from slamflow import files
 from slamflow.benchmarks import SPLITS
 from slamflow.errors import InputError
 from slamflow.evaluation.scores import aggregation_intervals, read_pairs
 from slamflow.evaluation.statistics import difference_interval
+from slamflow.evaluation.unit_usage import COLUMNS, usage
 from slamflow.recipe.recipe import Recipe
 from slamflow.recipe.report import Summarize
 from slamflow.report.rules import RULES
+from slamflow.shards.units import read_batches
 
 PACKAGES = ("torch", "transformers", "datasets", "deepspeed", "numpy", "pyarrow", "snakemake", "soundfile")
 STRONGEST_BASELINE = "5gram"
@@ -35,6 +38,7 @@ GENERATION_KEYS = (
     *("empty_transcripts", "looped_transcripts"),
 )
 MEBIBYTE = 2**20
+UNIT_ROWS_AT_ONCE = 10_000
 AFTERWARDS = ("summarize", "render_report", "render_leaderboard")
 """Rules whose costs can only be those of an earlier run."""
 
@@ -80,12 +84,18 @@ def describe_units(
 ) -> dict[str, Any] | None:
     """Speech and units of the encoder that has the most speech; None without any.
 
-    `voices` are the files of compare_voices, which are taken as they are, those of other encoders too.
+    `voices` are the files of compare_voices, which are taken as they are, those of other encoders too. Shards lie
+    beside their manifests. `counts` (of each unit) and `durations` (how many last 1, 2, ..., 10 or more ticks) are null
+    where no codebook says how many units there are, and so are the figures that follow from them: `used` units,
+    `entropy_bits` of a unit by itself, and `bits_per_second`, which is that times the units of a second.
     """
     by_encoder: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    shards: dict[str, list[Path]] = defaultdict(list)
     for path in manifests:
         manifest = files.read_json(path)
-        by_encoder[name_of_encoder(path, manifest)].append(manifest)
+        name = name_of_encoder(path, manifest)
+        by_encoder[name].append(manifest)
+        shards[name].append(path.with_suffix(".parquet"))
     if not by_encoder:
         return None
     seconds = {name: sum(manifest["seconds"] for manifest in found) for name, found in by_encoder.items()}
@@ -95,16 +105,29 @@ def describe_units(
         manifest = files.read_json(path)
         clusters[name_of_encoder(path, manifest)] = manifest["clusters"]
     units = sum(manifest["units"] for manifest in by_encoder[encoder])
+    rate = units / seconds[encoder] if seconds[encoder] else None
+    counted = usage(read_shards(shards[encoder]), clusters[encoder]) if encoder in clusters else None
     return {
         "encoder": encoder,
         "frame_rate_hz": recipe.encoders[encoder].tick_hz,
         "vocabulary": clusters.get(encoder),
-        "tokens_per_second": round(units / seconds[encoder], 3) if seconds[encoder] else None,
+        "tokens_per_second": round(rate, 3) if rate is not None else None,
+        "counts": counted.units.tolist() if counted else None,
+        "durations": counted.durations.tolist() if counted else None,
+        "used": int((counted.units > 0).sum()) if counted else None,
+        "entropy_bits": round(counted.entropy, 4) if counted else None,
+        "bits_per_second": round(counted.entropy * rate, 2) if counted and rate is not None else None,
         "hours": round(seconds[encoder] / 3600, 3),
         "utterances": sum(manifest["utterances"] for manifest in by_encoder[encoder]),
         "quarantined": sum(manifest["quarantined"] for manifest in by_encoder[encoder]),
         "voices": [files.read_json(path) for path in voices],
     }
+
+
+def read_shards(shards: Iterable[Path]) -> Iterator[pa.RecordBatch]:
+    """Yield units and durations, some at a time: all of them together may not fit. Raises InputError for a bad file."""
+    for path in shards:
+        yield from read_batches(path, COLUMNS, UNIT_ROWS_AT_ONCE)
 
 
 def describe_training(path: Path) -> dict[str, Any]:

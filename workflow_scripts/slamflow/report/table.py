@@ -138,7 +138,8 @@ def render(summary: dict[str, Any]) -> str:
     if units:
         lines.append(
             f"units: {units['encoder']}, {number(units['vocabulary'], 0)} at {units['frame_rate_hz']:g} Hz, "
-            f"{number(units['tokens_per_second'])} tokens a second, {number(units['hours'], 2)} h of speech"
+            f"{number(units['tokens_per_second'])} tokens and {number(units['bits_per_second'], 0)} bits a second, "
+            f"{number(units['hours'], 2)} h of speech"
         )
     text = "\n".join([*lines, "", ""])
 
