@@ -23,6 +23,9 @@ from transformers import (
     OPTForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
 )
 
 import continue_speech
@@ -35,7 +38,7 @@ from slamflow.generation import gen_ppl
 from slamflow.generation.auto_bleu import auto_bleu
 from slamflow.generation.gen_ppl import TextScorer
 from slamflow.generation.prompts import choose_waves, encode_prompts, shuffled
-from slamflow.generation.sampling import continue_units, draw
+from slamflow.generation.sampling import continue_units, draw, penalize
 from slamflow.generation.scores import is_loop, summarize
 from slamflow.lm.speech import speech_record
 from slamflow.recipe.generation import Bootstrap, ContinueSpeech, Sampling, ScoreContinuations
@@ -113,6 +116,9 @@ def slow_continuation(model: PreTrainedModel, item: str, prompt: np.ndarray, set
     drawn: list[int] = []
     for chance in chances:
         logits = model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0, -1].double()
+        for token in set(tokens):
+            factor = settings.repetition_penalty if logits[token] < 0 else 1 / settings.repetition_penalty
+            logits[token] *= factor
         logits[0] = -math.inf
         order = sorted(range(len(logits)), key=lambda token: -float(logits[token]))[: settings.top_k]
         weights = [math.exp(float(logits[token] - logits[order[0]]) / settings.temperature) for token in order]
@@ -137,16 +143,18 @@ def some_prompts(count: int = 7) -> tuple[list[str], list[np.ndarray]]:
     ]
 
 
+@pytest.mark.parametrize("penalty", [1.0, 1.1, 3.0])
 @pytest.mark.parametrize("make", [llama, opt])
-def test_a_batch_continues_as_each_prompt_alone(make: Any) -> None:
-    model, settings = make(), Sampling(max_new_tokens=40, top_k=6, temperature=1.5, seed=3)
+def test_a_batch_continues_as_each_prompt_alone(make: Any, penalty: float) -> None:
+    model = make()
+    settings = Sampling(max_new_tokens=40, top_k=6, temperature=1.5, seed=3, repetition_penalty=penalty)
     ids, prompts = some_prompts()
     found = continue_units(model, VOCABULARY, ids, prompts, settings)
     expected = [slow_continuation(model, item, prompt, settings) for item, prompt in zip(ids, prompts, strict=True)]
     assert [continuation.units.tolist() for continuation in found] == expected
     assert [continuation.ended for continuation in found] == [len(units) < 40 for units in expected]
-    # The case has to have both.
-    assert {continuation.ended for continuation in found} == {True, False}
+    # The case has to have both; a penalty is on EOS as well, which is BOS.
+    assert penalty > 1 or {continuation.ended for continuation in found} == {True, False}
 
 
 def test_the_order_of_the_items_changes_nothing_and_the_seed_does() -> None:
@@ -160,6 +168,58 @@ def test_the_order_of_the_items_changes_nothing_and_the_seed_does() -> None:
     # Two items with the same prompt are drawn apart.
     twins = continue_units(model, VOCABULARY, ["a", "b"], [prompts[1], prompts[1]], settings)
     assert twins[0].units.tolist() != twins[1].units.tolist()
+
+
+def test_the_penalty_is_on_what_was_said_and_bos() -> None:
+    """By hand: positive logits by 2, negative times 2; token 2 was not said."""
+    logits = torch.tensor([[4.0, 2.0, 3.0, -1.0, 0.0]])
+    seen = torch.tensor([[True, True, False, True, True]])
+    assert penalize(logits, seen, 2.0).tolist() == [[2.0, 1.0, 3.0, -2.0, 0.0]]
+    assert penalize(logits, seen, 1.0) is logits
+
+
+@pytest.mark.parametrize("penalty", [0.7, 1.1, 2.0])
+def test_the_penalty_is_that_of_transformers(penalty: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    tokens = torch.randint(1, 20, (5, 9), generator=rng)
+    logits = torch.randn(5, 24, generator=rng)
+    seen = torch.zeros(5, 24, dtype=torch.bool).scatter(1, tokens, True)
+    expected = RepetitionPenaltyLogitsProcessor(penalty)(tokens, logits)
+    assert torch.equal(penalize(logits, seen, penalty), expected)
+    assert not torch.equal(expected, logits)
+
+
+@pytest.mark.parametrize("make", [llama, opt])
+def test_the_likeliest_continuation_is_that_of_generate(make: Any) -> None:
+    """transformers' own loop, with its penalty over BOS, the prompt and what was generated."""
+    model, settings = make(), Sampling(max_new_tokens=40, top_k=1, repetition_penalty=1.1)
+    ids, prompts = some_prompts()
+    found = continue_units(model, VOCABULARY, ids, prompts, settings)
+    plain = continue_units(model, VOCABULARY, ids, prompts, settings.model_copy(update={"repetition_penalty": 1.0}))
+    for prompt, continuation in zip(prompts, found, strict=True):
+        tokens = torch.tensor([[1, *(prompt.astype(int) + 2)]])
+        said = model.generate(
+            tokens,
+            attention_mask=torch.ones_like(tokens),
+            do_sample=False,
+            max_new_tokens=40,
+            repetition_penalty=1.1,
+            suppress_tokens=[0],
+        )[0, tokens.shape[1] :].tolist()
+        assert continuation.units.tolist() == [token - 2 for token in said if token != 1]
+    assert [one.units.tolist() for one in plain] != [one.units.tolist() for one in found]
+
+
+def test_chances_of_a_token_are_those_of_transformers_processors() -> None:
+    """Penalty, temperature, top-k, in the order of generate."""
+    logits, tokens = torch.tensor([[2.0, -1.0, 1.9, 0.5, -3.0]]), torch.tensor([[0, 3, 1]])
+    scores = RepetitionPenaltyLogitsProcessor(1.3)(tokens, logits)
+    scores = TopKLogitsWarper(3)(tokens, TemperatureLogitsWarper(0.8)(tokens, scores))
+    seen = torch.zeros(1, 5, dtype=torch.bool).scatter(1, tokens, True)
+    chances = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+    drawn = draw(penalize(logits, seen, 1.3).expand(20_000, -1), chances, temperature=0.8, top_k=3)
+    shares = np.bincount(drawn.numpy(), minlength=5) / 20_000
+    np.testing.assert_allclose(shares, scores.softmax(1)[0].numpy(), atol=1e-3)
 
 
 def test_draws_follow_the_probabilities_of_the_likeliest() -> None:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class Sampling(Settings):
-    """How a model continues a prompt; the defaults are those of the published Slam."""
+    """How a model continues a prompt; the defaults are those of SlamKit's settings, as they are today.
+
+    The paper's Table 6 (arXiv:2502.15814) adds a repetition penalty of 1.1, which SlamKit's file had for a day."""
 
     prompts: Annotated[int, Field(ge=2)] = 100
     """How many utterances, in the order of a hash of their ids."""
@@ -25,6 +27,9 @@ class Sampling(Settings):
     """Divides the logits."""
     top_k: Annotated[int, Field(ge=1)] = 25
     """How many of the likeliest tokens are drawn from."""
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    """Divides the positive logits of all tokens that BOS, prompt and continuation have so far, and multiplies the
+    negative ones, before temperature and top_k, as transformers does. 1 is none; the published Slam has 1.1."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 150
     """A continuation ends here, or where the model ends the utterance."""
     seed: int = 0
