@@ -42,6 +42,7 @@ rule all:
         JOBS.vocoder.scores(),
         JOBS.generation.continuations(),
         JOBS.generation.scores(),
+        JOBS.generation.judgements(),
         JOBS.units.voice_distances(),
         f"<results>/summary/{RECIPE.recipe}.json",
         f"<results>/report/{RECIPE.recipe}.html",
@@ -89,3 +90,4 @@ rule continuations:
     input:
         JOBS.generation.continuations(),
         JOBS.generation.scores(),
+        JOBS.generation.judgements(),
