@@ -45,6 +45,7 @@ rule all:
         JOBS.vocoder.scores(),
         JOBS.generation.continuations(),
         JOBS.generation.scores(),
+        JOBS.generation.judgements(),
         JOBS.units.voice_distances(),
         f"<results>/summary/{RECIPE.recipe}.json",
         f"<results>/report/{RECIPE.recipe}.html",
@@ -94,6 +95,7 @@ rule continuations:
     input:
         JOBS.generation.continuations(),
         JOBS.generation.scores(),
+        JOBS.generation.judgements(),
 
 
 rule leaderboard:

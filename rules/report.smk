@@ -20,6 +20,7 @@ rule summarize:
         voices=JOBS.units.voice_distances(),
         vocoders=JOBS.vocoder.scores(),
         generation=JOBS.generation.scores(),
+        judgements=JOBS.generation.judgements(),
     output:
         report(
             "<results>/summary/{recipe}.json",
@@ -55,6 +56,7 @@ rule summarize:
             --voices {input.voices:q} \
             --vocoders {input.vocoders:q} \
             --generation {input.generation:q} \
+            --judgements {input.judgements:q} \
             --job-costs {params.job_costs:q} \
             --resources {params.resources:q} \
             --output {output:q} \

@@ -26,6 +26,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--voices", type=Path, nargs="*", default=[], help="distances between voices, JSON")
     parser.add_argument("--vocoders", type=Path, nargs="*", default=[], help="scores of vocoders, JSON")
     parser.add_argument("--generation", type=Path, nargs="*", default=[], help="scores of continuations, JSON")
+    parser.add_argument("--judgements", type=Path, nargs="*", default=[], help="a judge's grades of them, JSON")
     parser.add_argument("--job-costs", type=Path, help="folder with Snakemake's benchmark files, inside the results")
     parser.add_argument("--resources", type=Path, help="folder of assets and converted models, for their sizes")
     parser.add_argument("--output", type=Path, required=True, help="the summary, JSON")
@@ -40,6 +41,7 @@ def main(argv: list[str]) -> None:
         arguments.voices,
         arguments.vocoders,
         arguments.generation,
+        arguments.judgements,
         arguments.job_costs,
         arguments.resources,
     )

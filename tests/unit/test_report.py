@@ -69,6 +69,10 @@ def score(benchmark: str, split: str, model: str) -> dict:
     }
 
 
+JUDGED = {
+    "judge": {"endpoint": "http://127.0.0.1:8000/v1", "model": f"judge {EVIL}", "temperature": None},
+    **{"asked": 100, "n": 97, "mean": 2.691, "ci95": [2.5, 2.875], "unparsable": 2, "failed": 1},
+}
 SUMMARY = {
     "recipe": "tiny",
     "provenance": {
@@ -151,11 +155,15 @@ SUMMARY = {
             "tokens": 3000,
             "gen_ppl": ppl,
             "gen_ppl_ci95": None if ppl is None else [0.9 * ppl, 1.1 * ppl],
-            "auto_bleu": None if ppl is None else 0.0625,
-            "auto_bleu_ci95": None if ppl is None else [0.05, 0.07],
+            "gen_ppl_without_loops": None if ppl is None else ppl + 10,
+            "gen_ppl_without_loops_ci95": None if ppl is None else [ppl + 5, ppl + 15],
+            "auto_bleu": 0.0 if ppl is None else 0.0625,
+            "auto_bleu_ci95": [0.0, 0.0] if ppl is None else [0.05, 0.07],
             "empty_transcripts": 100 if ppl is None else 3,
-            "gen_ppl_with_loops": ppl,
+            "wordless_transcripts": 0,
             "looped_transcripts": 0 if ppl is None else 2,
+            "prompts": {"corpus": EVIL, "order": "name", "prompt_seconds": 3.0, "n": 100, "sha256": "ab" * 32},
+            "judge": None if ppl is None else JUDGED,
         }
         for model, ppl in (("truth", 21.25), ("cold", 33.75), ("tuned", 29.5), ("shuffled", None))
     ],
@@ -328,7 +336,11 @@ def test_numbers_are_those_of_the_summary(page: str) -> None:
     row = next(row for row in rows if row and row[0].startswith("tuned – cold"))
     assert row[1].split() == ["+12.5", "[+9.0,", "+16.0]"]
     row = next(row for row in rows if row and row[0].startswith("truth"))
-    assert (row[1:4], row[5:7], row[7]) == (["100", "21.2", "[19.1, 23.4]"], ["6.2 %", "[5.0, 7.0]"], "3")
+    assert row[1:4] == ["100", "21.2", "[19.1, 23.4]"]
+    assert row[5:] == ["31.2", "[26.2, 36.2]", "6.25", "[5.00, 7.00]", "3", "2"]
+    row = next(row for row in rows if row and row[0].startswith("shuffled"))
+    assert row[1:] == ["100", "–", "", "", "–", "", "0.00", "[0.00, 0.00]", "100", "0"]
+    assert ["cold", f"judge {EVIL}", "97", "2.69", "[2.50, 2.88]", "2", "1"] in rows
     row = next(row for row in rows if row and row[0].startswith("words"))
     assert row[1:] == ["2.1 %", "7.8 %", "+5.7", "[+3.1, +9.2]"]
     row = next(row for row in rows if row[:2] == ["cold", EVIL])

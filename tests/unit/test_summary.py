@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -216,6 +217,64 @@ def test_costs_are_those_of_this_recipe(results: Path) -> None:
     assert stages["train"]["seconds"] == 121.25
     assert stages["train"]["max_rss_mb"] == 1500.2
     assert stages["write_stories"]["max_rss_mb"] is None
+
+
+OLD = {
+    **{"n": 10, "tokens": 100, "gen_ppl": 40.0, "gen_ppl_ci95": [30.0, 50.0], "gen_ppl_with_loops": 20.0},
+    **{"auto_bleu": 0.5, "auto_bleu_ci95": [0.4, 0.6], "empty_transcripts": 2, "looped_transcripts": 3},
+}
+PROMPTS = {"corpus": "ssc/test", "order": "name", "prompt_seconds": 3.0, "n": 10, "sha256": "ab" * 32}
+NEW = {
+    **{"n": 10, "tokens": 100, "gen_ppl": 62.8, "gen_ppl_ci95": [58.7, 66.9], "auto_bleu": 0.0388},
+    **{"gen_ppl_without_loops": 70.0, "gen_ppl_without_loops_ci95": None, "auto_bleu_ci95": [0.03, 0.05]},
+    **{"empty_transcripts": 2, "wordless_transcripts": 1, "looped_transcripts": 3, "prompts": PROMPTS},
+}
+GRADES = {
+    "judge": {"model": "gpt"},
+    "asked": 10,
+    "n": 8,
+    "mean": 2.09,
+    "ci95": [1.5, 2.5],
+    "unparsable": 1,
+    "failed": 1,
+}
+
+
+def write_generation(folder: Path, **scores: dict) -> list[str]:
+    for model, score in scores.items():
+        files.write_json(folder / f"{model}.json", {"model": model, **score})
+    return ["--generation", *(str(folder / f"{model}.json") for model in scores)]
+
+
+def test_figures_of_continuations_and_a_judges(results: Path, tmp_path: Path) -> None:
+    flags = write_generation(tmp_path, warm=NEW, truth=NEW)
+    files.write_json(tmp_path / "judge.json", {"model": "warm", **GRADES, "grades": {}})
+    truth, warm = run(results, *flags, "--judgements", f"{tmp_path}/judge.json")["generation"]
+    assert (truth["model"], truth["judge"], truth["prompts"]["sha256"]) == ("truth", None, "ab" * 32)
+    assert warm == {"model": "warm", **NEW, "judge": GRADES}
+    print_summary.main([str(results / "summary" / "tiny.json")])
+
+
+def test_the_table_prints_what_papers_print() -> None:
+    text = table.generation([{"model": "warm", **NEW, "judge": GRADES}])
+    assert re.search(r"warm +10 +62\.8 +\[58\.7, 66\.9\] +70\.0 +- +3\.88 +\[3\.00, 5\.00\] +2 +3\n", text)
+    assert re.search(r"warm +gpt +8 +2\.09 +\[1\.50, 2\.50\] +1 +1\n", text)
+    assert "the first 10 of ssc/test by name, 3 s, list sha256 abababababab" in text
+    other = {**NEW, "prompts": {**PROMPTS, "sha256": "cd" * 32}}
+    apart = table.generation([{"model": "warm", **NEW}, {"model": "cold", **other}])
+    assert "did not continue the same prompts" in apart
+
+
+def test_figures_of_an_earlier_version_do_not_pass_for_published_ones(results: Path, tmp_path: Path) -> None:
+    """Their gen_ppl was without loops. Auto-BLEU was the mean over 8 of 10 transcripts, the others count 0 now."""
+    [found] = run(results, *write_generation(tmp_path, warm=OLD))["generation"]
+    assert (found["gen_ppl"], found["gen_ppl_ci95"], found["prompts"]) == (None, None, None)
+    assert (found["gen_ppl_without_loops"], found["gen_ppl_without_loops_ci95"]) == (40.0, [30.0, 50.0])
+    assert (found["auto_bleu"], found["auto_bleu_ci95"]) == (pytest.approx(0.4), None)
+    # An old summary is printed in the same way.
+    assert table.generation([{"model": "warm", **OLD}]) == table.generation([found])
+    with pytest.raises(InputError, match=r"warm\.json: no 'tokens'; expected what score_continuations writes"):
+        run(results, *write_generation(tmp_path, warm={"n": 3}))
 
 
 def test_costs_of_every_rule_reach_the_summary(results: Path) -> None:

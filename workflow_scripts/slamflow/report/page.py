@@ -54,6 +54,7 @@ def render(settings: RenderReport, sources: Sources) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    generation = results.generation_rows(summary, recipe)
     environment.filters.update(points=points, interval=interval, number=number, duration=duration)
     return environment.get_template(TEMPLATE).render(
         summary=summary,
@@ -63,7 +64,8 @@ def render(settings: RenderReport, sources: Sources) -> str:
         scores={split: results.score_tables(summary, recipe, split) for split in SPLITS},
         phenomena={split: results.phenomenon_tables(summary, recipe, split) for split in SPLITS},
         differences={split: results.difference_table(summary, recipe, split) for split in SPLITS},
-        generation=results.generation_rows(summary, recipe),
+        generation=generation,
+        generation_prompts=results.generation_prompts(generation),
         curves=curves.loss_curves(recipe, sources.metrics),
         preference_curve=curves.preference_curve(recipe, sources.metrics),
         units=unit_statistics(summary["units"]),

@@ -121,8 +121,11 @@ RULES = {
         "{recipe}/{model}", ("{results}/generation/{job}/*",), ("score_continuations", "render_report")
     ),
     "score_continuations": Rule(
-        "{recipe}/{model}", ("{results}/scores/{job}/generation.*",), ("summarize", "render_report")
+        "{recipe}/{model}",
+        ("{results}/scores/{job}/generation.*",),
+        ("judge_continuations", "summarize", "render_report"),
     ),
+    "judge_continuations": Rule("{recipe}/{model}", ("{results}/scores/{job}/judge.*",), ("summarize",)),
     "summarize": Rule("{recipe}", ("{results}/summary/{job}.json",), ("render_report", "render_leaderboard")),
     "render_report": Rule("{recipe}", ("{results}/report/{job}.html",)),
     "render_leaderboard": Rule("{recipe}", ("{results}/leaderboard/{job}.*",)),

@@ -27,16 +27,14 @@ from slamflow.evaluation.statistics import difference_interval
 from slamflow.evaluation.unit_usage import COLUMNS, usage
 from slamflow.recipe.recipe import Recipe
 from slamflow.recipe.report import Summarize
+from slamflow.report.generation import JUDGE_KEYS, current
+from slamflow.report.generation import KEYS as GENERATION_KEYS
 from slamflow.report.rules import RULES
 from slamflow.shards.units import read_batches
 
 PACKAGES = ("torch", "transformers", "datasets", "deepspeed", "numpy", "pyarrow", "snakemake", "soundfile")
 STRONGEST_BASELINE = "5gram"
 VOCODER_KEYS = tuple(f"{rate}_{what}" for rate in ("wer", "per") for what in ("original", "resynthesis", "gap_ci95"))
-GENERATION_KEYS = (
-    *("n", "tokens", "gen_ppl", "gen_ppl_ci95", "gen_ppl_with_loops", "auto_bleu", "auto_bleu_ci95"),
-    *("empty_transcripts", "looped_transcripts"),
-)
 MEBIBYTE = 2**20
 UNIT_ROWS_AT_ONCE = 10_000
 AFTERWARDS = ("summarize", "render_report", "render_leaderboard")
@@ -146,16 +144,25 @@ def describe_vocoder(paths: Iterable[Path], encoder: str | None) -> dict[str, An
     return next((record for record in records if record["encoder"] == encoder), records[0] if records else None)
 
 
-def describe_generation(paths: Iterable[Path], models: list[str]) -> list[dict[str, Any]]:
-    """Figures of continuations: the truth first, then models, then what is left."""
-    records = [read_record(path, ("model", *GENERATION_KEYS), "score_continuations") for path in paths]
+def describe_generation(paths: Iterable[Path], judgements: Iterable[Path], models: list[str]) -> list[dict[str, Any]]:
+    """Figures of continuations, a judge's in `judge` or null: the truth first, then models, then what is left."""
+    graded = [read_record(path, ("model", *JUDGE_KEYS), "judge_continuations") for path in judgements]
+    judges = {one.pop("model"): one for one in graded}
+    records = []
+    for path in paths:
+        found = take(path, current(files.read_json(path)), ("model", *GENERATION_KEYS), "score_continuations")
+        records.append({**found, "judge": judges.get(found["model"])})
     order = ["truth", *models]
     return sorted(records, key=lambda one: order.index(one["model"]) if one["model"] in order else len(order))
 
 
 def read_record(path: Path, keys: Iterable[str], command: str) -> dict[str, Any]:
     """Some keys of a JSON file that `command` wrote. Raises InputError if one is missing."""
-    record = files.read_json(path)
+    return take(path, files.read_json(path), keys, command)
+
+
+def take(path: Path, record: dict[str, Any], keys: Iterable[str], command: str) -> dict[str, Any]:
+    """Some keys of a record from a file that `command` wrote. Raises InputError if one is missing."""
     if missing := [key for key in keys if key not in record]:
         raise InputError(f"{path}: no {missing[0]!r}; expected what {command} writes")
     return {key: record[key] for key in keys}
@@ -319,6 +326,7 @@ def summarize(
     voices: list[Path],
     vocoders: list[Path],
     generation: list[Path],
+    judgements: list[Path],
     job_costs: Path | None,
     resources: Path | None,
 ) -> dict[str, Any]:
@@ -345,6 +353,6 @@ def summarize(
         "training": models,
         "benchmarks": benchmarks,
         "differences": differences(benchmarks, pairs, names) + story_gains(recipe, benchmarks, pairs),
-        "generation": describe_generation(generation, names),
+        "generation": describe_generation(generation, judgements, names),
         "stages": stages(settings.jobs, job_costs, resources) if job_costs else [],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from slamflow.report.generation import DIFFERENT_PROMPTS, about_prompts, current, prompt_lists
 from slamflow.scorers import BASELINES
 
 Row = list[str]
@@ -104,26 +105,52 @@ def vocoder(record: dict[str, Any] | None) -> str:
 
 
 def generation(records: list[dict[str, Any]]) -> str:
-    """Figures of continuations."""
+    """Figures of continuations: as published (GenPPL with loops, auto-BLEU times 100), ours, and a judge's grades."""
 
-    def bounds(values: list[float] | None, factor: float) -> str:
-        return "-" if values is None else f"[{number(factor * values[0])}, {number(factor * values[1])}]"
+    def bounds(values: list[float] | None, factor: float = 1, digits: int = 1) -> str:
+        return (
+            "-" if values is None else f"[{number(factor * values[0], digits)}, {number(factor * values[1], digits)}]"
+        )
 
+    records = [current(record) for record in records]
     rows = [
         [
             record["model"],
             str(record["n"]),
             number(record["gen_ppl"]),
-            bounds(record["gen_ppl_ci95"], 1),
-            "-" if record["auto_bleu"] is None else points(record["auto_bleu"]),
-            bounds(record["auto_bleu_ci95"], 100),
+            bounds(record["gen_ppl_ci95"]),
+            number(record["gen_ppl_without_loops"]),
+            bounds(record["gen_ppl_without_loops_ci95"]),
+            "-" if record["auto_bleu"] is None else number(100 * record["auto_bleu"], 2),
+            bounds(record["auto_bleu_ci95"], 100, 2),
             str(record["empty_transcripts"]),
             str(record["looped_transcripts"]),
         ]
         for record in records
     ]
-    head = ["model", "n", "GenPPL", "95 % interval", "auto-BLEU-2 %", "95 % interval", "empty", "loops"]
-    return table("Continuations", head, rows)
+    head = ["model", "n", "GenPPL", "95 % interval", "without loops", "95 % interval"]
+    text = table("Continuations", [*head, "auto-BLEU-2 x100", "95 % interval", "empty", "loops"], rows)
+    rows = [
+        [
+            record["model"],
+            judge["judge"]["model"],
+            str(judge["n"]),
+            number(judge["mean"], 2),
+            bounds(judge["ci95"], digits=2),
+            str(judge["unparsable"]),
+            str(judge["failed"]),
+        ]
+        for record in records
+        if (judge := record["judge"])
+    ]
+    head = ["model", "judge", "n", "grade 1-5", "95 % interval", "unparsable", "failed"]
+    text += table("Continuations, graded by a language model", head, rows, text_columns=2)
+    lists = prompt_lists(records)
+    if len(lists) > 1:
+        text = text.rstrip("\n") + f"\n{DIFFERENT_PROMPTS}\n\n"
+    elif lists:
+        text = text.rstrip("\n") + f"\nprompts: {about_prompts(lists[0])}\n\n"
+    return text
 
 
 def render(summary: dict[str, Any]) -> str:
