@@ -46,6 +46,8 @@ class Content:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.assets: dict[str, dict[str, Any]] = {}
+        self.folders: dict[str, dict[str, bytes]] = {}
+        """What a user has to put into place by hand: files by folder of the working folder and name."""
 
     def add(self, recipe: Recipe) -> None:
         """Add what one recipe takes. Raises KeyError that names a source for which nothing stands."""
@@ -64,6 +66,8 @@ class Content:
         for corpus in recipe.corpora.values():
             if corpus.is_downloaded:
                 self.add_dataset(corpus)
+            elif corpus.holds == "pairs" and getattr(corpus, "path", None):
+                self.folders[corpus.path] = speech.pair_folder(RECORDINGS)
 
     def stand_in(self, name: str, file: str, settings: AssetFile, recipe: Recipe) -> dict[str, Any]:
         """A file of an asset with this content in place of its own, which is put where it is served."""

@@ -17,7 +17,9 @@ import torch
 import transformers
 from safetensors.torch import load_file, save
 
+from slamflow.adapters.slamkit import export_slamkit
 from slamflow.tokenizers.networks.hubert import HubertEncoder
+from slamflow.vocabulary import CONFIG_IDS
 from stand_in.speech import sentences, stories
 
 VOCABULARY = 640
@@ -191,6 +193,21 @@ def opt() -> dict[str, bytes]:
 
 
 @functools.cache
+def slamkit() -> dict[str, bytes]:
+    """A model of 500 units on Qwen2, as SlamKit's UnitLM.save_pretrained writes it."""
+    config = transformers.Qwen2Config(
+        **{**DECODER, "vocab_size": 502}, tie_word_embeddings=True, rope_theta=1e4, **CONFIG_IDS
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        plain, written = Path(folder, "plain"), Path(folder, "slamkit")
+        plain.mkdir()
+        for name, content in build(transformers.Qwen2ForCausalLM, config).items():
+            (plain / name).write_bytes(content)
+        export_slamkit(plain, written, "Qwen/Qwen2.5-0.5B")
+        return {path.name: path.read_bytes() for path in written.iterdir()}
+
+
+@functools.cache
 def hifigan() -> dict[str, bytes]:
     """A unit HiFi-GAN with durations for 500 units at 25 a second, as textlesslib publishes it."""
     torch.manual_seed(0)
@@ -230,6 +247,7 @@ def hifigan() -> dict[str, bytes]:
 
 FAMILIES: dict[str, Callable[[], dict[str, bytes]]] = {
     "hifigan": hifigan,
+    "slprl/slam": slamkit,
     "qwen": qwen2,
     "llama": llama,
     "opt": opt,

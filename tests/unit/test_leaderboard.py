@@ -104,6 +104,8 @@ SUMMARY: dict[str, Any] = {
     "benchmarks": [
         score("twist_350m"),
         score("scaled_optimal"),
+        score("gslm", "sblimp_other_units"),
+        score("twist_350m", "salmon"),
         score("length"),
         score("own <model>"),
         score("twist_350m", "tstorycloze", left_out=3),
@@ -118,10 +120,12 @@ SUMMARY: dict[str, Any] = {
             "gen_ppl_ci95": [29, 31],
             "auto_bleu": 0.02,
             "auto_bleu_ci95": [0, 1],
+            "judge": None,
         },
         {
             **{"model": "twist_350m", "n": 1000, "gen_ppl": 140.04, "gen_ppl_ci95": [130, 150]},
             **{"auto_bleu": 0.0352, "auto_bleu_ci95": [0.034, 0.0365]},
+            "judge": {"n": 990, "mean": 2.345, "ci95": [2.2, 2.5]},
         },
         {
             "model": "own <model>",
@@ -130,13 +134,14 @@ SUMMARY: dict[str, Any] = {
             "gen_ppl_ci95": None,
             "auto_bleu": None,
             "auto_bleu_ci95": None,
+            "judge": None,
         },
     ],
 }
 SETTINGS = RenderLeaderboard(
     recipe="board",
     rehearsal=False,
-    benchmarks=["sblimp", "tstorycloze"],
+    benchmarks={"sblimp": "sblimp", "sblimp_other_units": "sblimp", "tstorycloze": "tstorycloze", "salmon": "salmon"},
     models={"twist_350m": "public weights", "scaled_optimal": "public weights", "own <model>": "trained here"},
     references={"length": "counts units", "truth": "the rest"},
     protocol=["sblimp: the published recordings, from a folder."],
@@ -166,6 +171,7 @@ def test_published_and_measured_stand_side_by_side(board: dict[str, Any]) -> Non
     assert generated["gen_ppl"]["difference"] == pytest.approx(140.04 - 137.3)
     assert generated["auto_bleu"]["measured"] == pytest.approx(3.52)
     assert generated["auto_bleu"]["is_within"]
+    assert (generated["gpt_score"]["measured"], generated["gpt_score"]["n"]) == (2.345, 990)
     assert rows_of(board)["twist_350m"]["cells"]["tstorycloze"]["left_out"] == 3
 
 
@@ -192,8 +198,15 @@ def test_all_published_rows_are_there_and_others_after_them(board: dict[str, Any
 
 
 def test_items_that_are_made_here_do_not_count(board: dict[str, Any]) -> None:
-    assert "home_made" not in {column["key"] for column in board["columns"]}
+    keys = [column["key"] for column in board["columns"]]
+    assert "home_made" not in keys
+    assert keys[3:5] == ["swuggy", "salmon"]
     assert rows_of(board)["twist_350m"]["cells"]["sblimp"]["measured"] < 99
+
+
+def test_the_same_items_in_other_units_are_one_column(board: dict[str, Any]) -> None:
+    cell = rows_of(board)["gslm"]["cells"]["sblimp"]
+    assert (cell["published"], cell["measured"]) == (54.2, 58.0)
 
 
 def test_the_page(board: dict[str, Any]) -> None:

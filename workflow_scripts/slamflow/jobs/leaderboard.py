@@ -50,18 +50,16 @@ class LeaderboardJobs:
     def render_leaderboard(self, _wildcards: Any) -> str:
         """Settings of the render_leaderboard job."""
         recipe = self.recipe
-        corpora = {name: benchmark.corpus for name, benchmark in recipe.benchmarks.items()}
-        published = {
-            name: corpus for name, corpus in corpora.items() if recipe.corpora[corpus].made_by == "collect_pairs"
-        }
-        protocol = [self._items(name, corpus) for name, corpus in published.items()]
+        columns = self.columns()
+        corpora = {columns[name]: recipe.benchmarks[name].corpus for name in columns}
+        protocol = [self._items(column, corpus) for column, corpus in corpora.items()]
         if recipe.generation is not None:
             protocol.append(_continued(recipe.generation))
         return canonical(
             RenderLeaderboard(
                 recipe=recipe.recipe,
                 rehearsal=recipe.rehearsal is not None,
-                benchmarks=list(published),
+                benchmarks=columns,
                 models={name: "public weights" if name in recipe.systems else "trained here" for name in self.models()},
                 references={
                     name: str(remark(name)) for name in (*recipe.evaluation.baselines, *REFERENCE_CONTINUATIONS)
@@ -69,6 +67,22 @@ class LeaderboardJobs:
                 protocol=protocol,
             )
         )
+
+    def columns(self) -> dict[str, str]:
+        """The column of each benchmark whose items were published.
+
+        It is the kind for the first corpus of that kind, if the benchmark is called so (`sblimp`, `sblimp_hubert`), and
+        the benchmark's own name for others, such as the stories in many voices.
+        """
+        first: dict[str, str] = {}
+        columns = {}
+        for name, benchmark in self.recipe.benchmarks.items():
+            if self.recipe.corpora[benchmark.corpus].made_by == "collect_pairs":
+                is_plain = name.startswith(benchmark.kind) and benchmark.corpus == first.setdefault(
+                    benchmark.kind, benchmark.corpus
+                )
+                columns[name] = benchmark.kind if is_plain else name
+        return columns
 
     def _items(self, benchmark: str, corpus: str) -> str:
         """Where the items of a benchmark are from, as a sentence."""
@@ -84,6 +98,7 @@ def _continued(settings: Generation) -> str:
     sampling = settings.sampling
     return (
         f"Continuations: {sampling.prompts:,} prompts of {settings.corpus}, their first {sampling.prompt_seconds:g} s; "
-        f"temperature {sampling.temperature:g}, top-k {sampling.top_k}, at most {sampling.max_new_tokens} tokens; "
+        f"temperature {sampling.temperature:g}, top-k {sampling.top_k}, repetition penalty "
+        f"{sampling.repetition_penalty:g}, at most {sampling.max_new_tokens} tokens; "
         f"recognizer {settings.recognizer}, text model {settings.text_model}."
     )

@@ -55,8 +55,9 @@ class RenderLeaderboard(Settings):
     """The recipe's name."""
     rehearsal: bool
     """Whether its sizes are those of a rehearsal, so that nothing is a result."""
-    benchmarks: list[str]
-    """The benchmarks whose items were published; figures of others do not stand beside published ones."""
+    benchmarks: dict[str, str]
+    """The benchmarks whose items were published, and the column that each belongs to: the same items in the units of
+    several encoders are one column. Figures of other benchmarks do not stand beside published ones."""
     models: dict[str, Literal["public weights", "trained here"]]
     """The models whose units may stand in a table with published ones, and where each comes from."""
     references: dict[str, str]

@@ -14,8 +14,12 @@ from slamflow.report.table import number
 
 TEMPLATE = "leaderboard.html.j2"
 TITLES = {"sblimp": "sBLIMP", "sstorycloze": "sStoryCloze", "tstorycloze": "tStoryCloze", "swuggy": "sWUGGY"}
-GENERATION = {"gen_ppl": "GenPPL", "auto_bleu": "auto-BLEU"}
-"""Figures of continuations, where lower is better."""
+GENERATION: dict[str, dict[str, Any]] = {
+    "gen_ppl": {"title": "GenPPL", "better": "lower", "digits": 1},
+    "auto_bleu": {"title": "auto-BLEU", "better": "lower", "digits": 2},
+    "gpt_score": {"title": "GPTScore", "better": "higher", "digits": 2},
+}
+"""Figures of continuations."""
 AGGREGATED = "sblimp"
 """The benchmark whose published figures are of three kinds of mean."""
 OWN_MEAN = "voice_pairs"
@@ -40,7 +44,7 @@ def leaderboard(
     scores: dict[str, dict[str, Any]] = {}
     for score in summary["benchmarks"]:
         if score["split"] == "test" and score["benchmark"] in settings.benchmarks:
-            scores.setdefault(score["model"], {})[score["benchmark"]] = score
+            scores.setdefault(score["model"], {})[settings.benchmarks[score["benchmark"]]] = score
     generation = {record["model"]: record for record in summary["generation"]}
     shown = [name for name in dict.fromkeys([*settings.models, *scores, *generation]) if name in scores | generation]
     columns = _columns(settings, summary)
@@ -108,12 +112,10 @@ def _columns(settings: RenderLeaderboard, summary: Summary) -> list[dict[str, An
     """The published columns, then the recipe's further benchmarks, then figures of continuations."""
     scored = {score["benchmark"] for score in summary["benchmarks"] if score["split"] == "test"}
     keys = [key for key in Figures.model_fields if key not in GENERATION]
-    keys += [name for name in settings.benchmarks if name not in keys and name in scored]
+    own = dict.fromkeys(column for name, column in settings.benchmarks.items() if name in scored)
+    keys += [column for column in own if column not in keys]
     columns = [{"key": key, "title": TITLES.get(key, key), "better": "higher", "digits": 1} for key in keys]
-    digits = {"gen_ppl": 1, "auto_bleu": 2}
-    return columns + [
-        {"key": key, "title": title, "better": "lower", "digits": digits[key]} for key, title in GENERATION.items()
-    ]
+    return columns + [{"key": key, **about} for key, about in GENERATION.items()]
 
 
 def _cell(published: float | None, score: dict[str, Any] | None, aggregation: str | None) -> dict[str, Any]:
@@ -139,10 +141,17 @@ def _cell(published: float | None, score: dict[str, Any] | None, aggregation: st
 def _generation_cell(key: str, published: float | None, record: dict[str, Any] | None) -> dict[str, Any]:
     """A figure of continuations as published and as measured; auto-BLEU in percent."""
     cell: dict[str, Any] = {"published": published}
-    if record is not None and record[key] is not None:
+    if record is not None and key == "gpt_score":
+        record = record["judge"] and {
+            "n": record["judge"]["n"],
+            key: record["judge"]["mean"],
+            f"{key}_ci95": record["judge"]["ci95"],
+        }
+    if record is not None and record[key] is not None and record[f"{key}_ci95"] is not None:
         factor = 100 if key == "auto_bleu" else 1
-        bounds = [round(factor * bound, 3) for bound in record[f"{key}_ci95"]]
-        cell |= {"measured": round(factor * record[key], 3), "ci95": bounds, "n": record["n"]}
+        cell["measured"] = round(factor * record[key], 3)
+        cell["ci95"] = [round(factor * bound, 3) for bound in record[f"{key}_ci95"]]
+        cell["n"] = record["n"]
     return _with_difference(cell)
 
 

@@ -40,6 +40,8 @@ class Figures(Settings):
     """GenPPL."""
     auto_bleu: Percent | None = None
     """Auto-BLEU-2, times 100."""
+    gpt_score: Annotated[float, Field(ge=1, le=5)] | None = None
+    """GPTScore: the mean of a language model's grades, 1 to 5."""
 
 
 class PublishedRow(Settings):
