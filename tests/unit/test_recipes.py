@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from by_hand import put_in_place
 from slamflow.jobs.patterns import shell_patterns
 from slamflow.jobs.workflow import Jobs
 from slamflow.recipe.loading import load_assets, load_recipe, merge
@@ -113,7 +114,9 @@ def test_every_value_of_a_published_recipe_tells_where_it_comes_from(path: Path)
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
-def test_no_command_is_longer_than_a_shell_takes(path: Path) -> None:
+def test_no_command_is_longer_than_a_shell_takes(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(load_yaml(path), tmp_path)
+    monkeypatch.chdir(tmp_path)
     planned = jobs(path)
     longest = max(
         [len(shell_patterns(planned.units.all(".json")))]
@@ -134,7 +137,11 @@ def used_assets(planned: Jobs) -> set[str]:
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
-def test_every_file_that_a_recipe_names_is_among_its_assets(path: Path) -> None:
+def test_every_file_that_a_recipe_names_is_among_its_assets(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in_place(load_yaml(path), tmp_path)
+    monkeypatch.chdir(tmp_path)
     planned = jobs(path)
     for corpus in planned.recipe.corpora.values():
         for split in corpus.splits.values():

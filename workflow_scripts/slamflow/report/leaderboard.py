@@ -13,7 +13,10 @@ from slamflow.report.published import SECTIONS, Figures, PublishedRow
 from slamflow.report.table import number
 
 TEMPLATE = "leaderboard.html.j2"
-TITLES = {"sblimp": "sBLIMP", "sstorycloze": "sStoryCloze", "tstorycloze": "tStoryCloze", "swuggy": "sWUGGY"}
+TITLES = {
+    **{"sblimp": "sBLIMP", "sstorycloze": "sStoryCloze", "tstorycloze": "tStoryCloze", "swuggy": "sWUGGY"},
+    "salmon": "SALMon",
+}
 GENERATION: dict[str, dict[str, Any]] = {
     "gen_ppl": {"title": "GenPPL", "better": "lower", "digits": 1},
     "auto_bleu": {"title": "auto-BLEU", "better": "lower", "digits": 2},
