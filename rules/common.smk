@@ -47,11 +47,14 @@ def untracked(value):
     return lambda wildcards, output: value(wildcards)
 
 
-def folder_flag(name):
-    """A params function that gives `--<name> FOLDER` for an input of several files, or nothing without one."""
+def folder_flag(name, key=None):
+    """A params function that gives `--<name> FOLDER` for an input of several files, or nothing without one.
+
+    key: the input's name, where it is not the flag's.
+    """
 
     def flag(wildcards, input):
-        files = input.get(name)
+        files = input.get(key or name)
         return f"--{name} {Path(files[0]).parent}" if files else ""
 
     return flag

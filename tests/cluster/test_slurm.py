@@ -18,9 +18,10 @@ GPU_RULES = {
     "train",
     "fit_units",
     "extract_units",
-    "score_benchmark",
+    "score_benchmarks",
     "continue_speech",
     "score_continuations",
+    "score_baselines",
 }
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,7 @@ def of(submissions: list[Submission], rule: str) -> list[Submission]:
 
 def test_the_whole_recipe_is_submitted(submissions: list[Submission]) -> None:
     submitted = Counter(rule for submission in submissions for rule in submission.rules)
-    for rule in ("convert_asset", "fit_units", "pack_tokens", "train", "score_benchmark", "summarize"):
+    for rule in ("convert_asset", "fit_units", "pack_tokens", "train", "score_benchmarks", "summarize"):
         assert submitted[rule] >= 1, rule
     # Downloads stay where there is a network.
     assert submitted["fetch_asset"] == 0
@@ -105,8 +106,8 @@ def test_a_job_runs_and_nothing_is_due_then(cluster: Cluster) -> None:
     score = cluster.checkout.work / "results/scores/pocket/cold/tstorycloze.dev.json"
     score.unlink()
     cluster.snakemake(str(score.relative_to(cluster.checkout.work)))
-    assert [submission.rules for submission in cluster.submissions()] == [["score_benchmark"]]
-    assert score.read_text().startswith("score_benchmark --output")
+    assert [submission.rules for submission in cluster.submissions()] == [["score_benchmarks"]]
+    assert score.read_text().startswith("score_benchmarks --output")
     [step] = [json.loads(line) for line in (cluster.records / "srun").read_text().splitlines()]
     assert "--gpus=1" in step
     # A run on the cluster can be looked at, and carried on, from anywhere else.
@@ -126,14 +127,15 @@ def test_a_failed_job_is_tried_again_and_names_its_log(cluster: Cluster) -> None
     (cluster.root / "bin/python").write_text("#!/bin/sh\necho no such luck >&2\nexit 1\n")
     shown = cluster.snakemake(score, check=False)
     assert len(cluster.submissions()) == 2
-    assert "log: results/logs/score_benchmark/pocket/cold/tstorycloze.dev.log" in shown
-    assert ".snakemake/slurm_logs/rule_score_benchmark/" in shown
+    assert "log: results/logs/score_benchmarks/pocket/cold.log" in shown
+    assert ".snakemake/slurm_logs/rule_score_benchmarks/" in shown
     assert "no such luck" in shown
     assert "Traceback" not in shown
 
 
 def test_the_profile_names_rules_that_exist_and_all_that_use_a_gpu(profile: dict) -> None:
     text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    text = re.sub(r'rule:(\s+""".*""")?\s+name:\s+f"(\w+)\{.*', r"rule \2:", text)
     _, *parts = re.split(r"^ *rule (\w+):", text, flags=re.MULTILINE)
     rules = dict(zip(parts[::2], parts[1::2], strict=True))
     assert {name for name, block in rules.items() if "gpu=" in block} == GPU_RULES

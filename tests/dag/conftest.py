@@ -104,7 +104,7 @@ class Checkout:
     def due(self, *arguments: str) -> Counter[str]:
         """The jobs that would run, by rule."""
         text = self.snakemake(*arguments, "--dry-run", "--configfile", "small.yaml").stdout
-        jobs = re.findall(r"^(?:local)?rule (\w+):", text, flags=re.MULTILINE)
+        jobs = re.findall(r"^(?:local)?rule (\w+?)(?:_of_\w+)?:", text, flags=re.MULTILINE)
         return Counter(job for job in jobs if job not in TARGETS)
 
     def edit_recipe(self, **changes: object) -> None:

@@ -28,7 +28,7 @@ OUTPUTS = {
 READ = {
     "train": {"--pairs"},
     "summarize": {"--pairs"},
-    "score_benchmark": {"--manifest"},
+    "score_benchmarks": {"--manifest"},
     "score_baselines": {"--manifest"},
     "render_report": {"--transcripts"},
     "score_continuations": {"--prompts"},

@@ -90,4 +90,4 @@ def test_a_recipe_is_not_laid_over_the_pocket(fresh: Checkout) -> None:
     done = fresh.snakemake("--configfile", "mine.yaml", "--dry-run")
     assert "results/models/mine/cold" in done.stdout
     assert "pocket" not in done.stdout
-    assert "rule score_benchmark" not in done.stdout
+    assert "rule score_benchmarks" not in done.stdout

@@ -36,7 +36,7 @@ def with_few_shards(config: Any) -> Any:
 def jobs(checkout: Checkout, config: Path) -> Counter[str]:
     """The jobs of a recipe, by rule."""
     text = checkout.snakemake("--dry-run", "--configfile", str(config)).stdout
-    found = re.findall(r"^(?:local)?rule (\w+):", text, flags=re.MULTILINE)
+    found = re.findall(r"^(?:local)?rule (\w+?)(?:_of_\w+)?:", text, flags=re.MULTILINE)
     return Counter(job for job in found if job not in TARGETS)
 
 
@@ -62,7 +62,7 @@ def test_a_shipped_recipe_makes_a_complete_graph(fresh: Checkout, tmp_path: Path
     datasets = config.get("datasets", {}).values()
     assert due["pack_tokens"] == sum(1 + len(dataset["validation"]) for dataset in datasets)
     assert due["build_benchmark"] == len(config.get("benchmarks", {}))
-    assert due["score_benchmark"] == len(config.get("benchmarks", {})) * len(config["models"])
+    assert due["score_benchmarks"] == (len(config["models"]) if config.get("benchmarks") else 0)
     recordings = due["collect_audio"] + due["stream_audio"]
     generation = config.get("generation")
     prompts = config["corpora"][generation["corpus"]]["splits"]["test"].get("shards", 1) if generation else 0

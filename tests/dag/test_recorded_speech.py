@@ -107,7 +107,7 @@ def test_other_voices_to_compare_rerun_no_score(checkout: Checkout) -> None:
     checkout.edit_recipe(evaluation={"voices": ["examples", "stories"]})
     due = checkout.due()
     assert due["compare_voices"] == 1
-    assert due["score_benchmark"] == due["train"] == 0
+    assert due["score_benchmarks"] == due["train"] == 0
 
 
 HUB = {

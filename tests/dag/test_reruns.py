@@ -18,9 +18,7 @@ from slamflow.report.rules import RULES
 from .conftest import ROOT, Checkout
 
 POCKET = yaml.safe_load((ROOT / "config.yaml").read_text())
-SCORES_OF_ONE_MODEL = 2 * len(POCKET["benchmarks"])  # dev and test
 PAGE = {"summarize": 1, "render_report": 1}  # what all else ends in
-SCORES_OF_WARM = 2 * sum("models" not in benchmark for benchmark in POCKET["benchmarks"].values())
 
 
 def trained(count: int) -> dict[str, int]:
@@ -44,8 +42,27 @@ def test_nothing_is_due_after_a_run_even_in_a_moved_checkout(checkout: Checkout)
 
 def test_a_deleted_score_reruns_one_job(checkout: Checkout) -> None:
     (checkout.work / "results/scores/pocket/cold/tstorycloze.dev.json").unlink()
-    assert checkout.due() == {"score_benchmark": 1, **PAGE}
-    assert checkout.due("results/scores/pocket/cold/tstorycloze.dev.json") == {"score_benchmark": 1}
+    assert checkout.due() == {"score_benchmarks": 1, **PAGE}
+    assert checkout.due("results/scores/pocket/cold/tstorycloze.dev.json") == {"score_benchmarks": 1}
+
+
+def test_a_benchmark_of_other_models_does_not_need_another_rule_name(checkout: Checkout) -> None:
+    """What is set for score_benchmarks holds for its rule of the models with other benchmarks too."""
+    (checkout.work / "results/scores/pocket/warm/tstorycloze.dev.json").unlink()
+    text = checkout.snakemake(
+        *("results/scores/pocket/warm/tstorycloze.dev.json", "--dry-run", "--configfile", "small.yaml"),
+        *("--set-resources", "score_benchmarks:mem_mb=12345"),
+    ).stdout
+    assert "rule score_benchmarks_of_warm:" in text
+    assert "mem_mb=12345" in text
+
+
+def test_one_more_benchmark_is_one_job_for_each_model(checkout: Checkout) -> None:
+    again = {**POCKET["benchmarks"]["swuggy"], "seed": 5}
+    checkout.edit_recipe(benchmarks={"swuggy_again": again})
+    assert checkout.due() == {"build_benchmark": 2, "score_benchmarks": 2, "score_baselines": 2, **PAGE}
+    checkout.run()
+    assert checkout.due() == Counter()
 
 
 def test_a_changed_template_renders_the_page_again(checkout: Checkout) -> None:
@@ -55,7 +72,7 @@ def test_a_changed_template_renders_the_page_again(checkout: Checkout) -> None:
 
 def test_the_drawn_workflow_is_snakemakes(checkout: Checkout) -> None:
     dot = checkout.snakemake("--configfile", "small.yaml", "--rulegraph").stdout
-    names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', dot, flags=re.MULTILINE))
+    names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+?)(?:_of_\w+)?"', dot, flags=re.MULTILINE))
     edges = {(names[a], names[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", dot, flags=re.MULTILINE)}
     edges = {(a, b) for a, b in edges if a != b and b != "all"}
     assert ("train", "render_report") in edges
@@ -82,11 +99,11 @@ def test_a_deleted_shard_of_units_is_made_again(checkout: Checkout) -> None:
 
 def test_a_changed_learning_rate_reruns_that_model_and_what_follows(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"warm": {"learning_rate": 4.0e-3}})
-    assert checkout.due() == {**trained(1), "score_benchmark": SCORES_OF_WARM, **PAGE}
+    assert checkout.due() == {**trained(1), "score_benchmarks": 1, **PAGE}
     checkout.edit_recipe(models={"warm": {"learning_rate": 1.0e-3}, "cold": {"learning_rate": 4.0e-3}})
     assert checkout.due() == {
         **trained(2),
-        "score_benchmark": 2 * SCORES_OF_ONE_MODEL,
+        "score_benchmarks": 2,
         **continued(2),
         **PAGE,
     }
@@ -94,7 +111,7 @@ def test_a_changed_learning_rate_reruns_that_model_and_what_follows(checkout: Ch
 
 def test_a_changed_dpo_learning_rate_reruns_dpo_and_what_follows(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"aligned": {"learning_rate": 1.0e-6}})
-    assert checkout.due() == {**trained(1), "score_benchmark": SCORES_OF_ONE_MODEL, **continued(1), **PAGE}
+    assert checkout.due() == {**trained(1), "score_benchmarks": 1, **continued(1), **PAGE}
 
 
 def test_other_defaults_of_pretraining_do_not_concern_dpo(checkout: Checkout) -> None:
@@ -110,7 +127,7 @@ def test_a_stricter_filter_of_pairs_reruns_dpo_and_no_speech(checkout: Checkout)
     assert checkout.due() == {
         "build_preferences": 1,
         **trained(1),
-        "score_benchmark": SCORES_OF_ONE_MODEL,
+        "score_benchmarks": 1,
         **continued(1),
         **PAGE,
     }
@@ -126,7 +143,7 @@ def test_a_text_models_change_reaches_the_warm_model(checkout: Checkout) -> None
     assert checkout.due() == {
         "train": 2,
         "package_model": 1,
-        "score_benchmark": SCORES_OF_WARM,
+        "score_benchmarks": 1,
         **PAGE,
     }
 
@@ -180,7 +197,7 @@ def test_an_edit_in_the_packing_code_reruns_packing_and_what_follows(checkout: C
     due = checkout.due()
     assert due["pack_tokens"] == 5
     assert due["train"] == 4
-    assert due["score_benchmark"] == 2 * SCORES_OF_ONE_MODEL + SCORES_OF_WARM
+    assert due["score_benchmarks"] == 3
     assert due["extract_units"] == due["synthesize_stories"] == due["build_benchmark"] == 0
 
 
@@ -224,7 +241,7 @@ def test_other_pseudo_words_rerun_their_benchmark_alone(checkout: Checkout) -> N
     checkout.edit_recipe(corpora={"swuggy": {"seed": 2}})
     both_parts = ("write_minimal_pairs", "synthesize_stories", "extract_units", "build_benchmark", "score_baselines")
     scored = len(POCKET["benchmarks"]["swuggy"]["models"])
-    assert checkout.due() == {**dict.fromkeys(both_parts, 2), "score_benchmark": 2 * scored, **PAGE}
+    assert checkout.due() == {**dict.fromkeys(both_parts, 2), "score_benchmarks": scored, **PAGE}
 
 
 def test_one_more_story_of_the_grammar_touches_one_shard(checkout: Checkout) -> None:

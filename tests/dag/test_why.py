@@ -21,7 +21,7 @@ def test_a_changed_learning_rate(checkout: Checkout) -> None:
     checkout.edit_recipe(models={"warm": {"learning_rate": 5.0e-4}})
     cause, follow = why(checkout)
     assert cause.startswith("train pocket/warm: learning_rate 1.0e-3 -> 5.0e-4, about ")
-    assert re.search(r"\b\d+ score_benchmark, .*\b1 summarize, .*follow, about ", follow)
+    assert re.search(r"\b\d+ score_benchmarks_of_warm, .*\b1 summarize, .*follow, about ", follow)
 
 
 def test_an_edited_file(checkout: Checkout) -> None:
@@ -33,7 +33,7 @@ def test_an_edited_file(checkout: Checkout) -> None:
 def test_a_deleted_file(checkout: Checkout) -> None:
     score = "results/scores/pocket/cold/tstorycloze.dev.json"
     (checkout.work / score).unlink()
-    assert why(checkout)[0].startswith(f"score_benchmark pocket/cold/tstorycloze/dev: {score} missing")
+    assert why(checkout)[0].startswith(f"score_benchmarks pocket/cold: {score} missing")
 
 
 def test_a_change_below_another_change_is_named_too(checkout: Checkout) -> None:

@@ -199,4 +199,4 @@ def test_command_wants_units_for_n_grams_and_a_path_for_each(tmp_path: Path) -> 
     with pytest.raises(InputError, match="no units to fit a 5-gram on"):
         score_shuffled(tmp_path, "5gram", train="")
     with pytest.raises(InputError, match="--score: no path for 5gram; give --score 5gram=PATH"):
-        score_baselines.by_name("--score", [("unigram", Path("x.json"))], ["unigram", "5gram"])
+        scores.paths_by_name("--score", [("unigram", Path("x.json"))], ["unigram", "5gram"])

@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalLM, PreTrainedModel
 
-import score_benchmark
+import score_benchmarks
 from slamflow import files
 from slamflow.errors import InputError
 from slamflow.evaluation import scores
 from slamflow.lm.speech import speech_record
-from slamflow.recipe.evaluation import ScoreBenchmark
+from slamflow.recipe.evaluation import ScoreBenchmarks
 from slamflow.scorers import language_model as likelihood
 from slamflow.scorers import mean_nll
 from slamflow.scorers.language_model import LanguageModelScorer
@@ -73,7 +73,7 @@ def opt() -> PreTrainedModel:
 
 def sequences(seed: int, count: int) -> list[np.ndarray]:
     random = np.random.default_rng(seed)
-    return [random.integers(0, UNITS, size=random.integers(1, 90)).astype(np.uint16) for _ in range(count)]
+    return [random.integers(0, UNITS, size=random.integers(2, 90)).astype(np.uint16) for _ in range(count)]
 
 
 def slow_mean_nll(model: PreTrainedModel, units: np.ndarray, layout: Layout = OWN) -> float:
@@ -86,7 +86,7 @@ def slow_mean_nll(model: PreTrainedModel, units: np.ndarray, layout: Layout = OW
         for position in range(given, len(tokens)):
             logits = model(input_ids=torch.tensor([tokens[:position]])).logits[0, -1].double()
             total -= float(torch.log_softmax(logits, -1)[tokens[position]])
-    return total / max(1, len(tokens) - given)
+    return total / (len(tokens) - given)
 
 
 @pytest.mark.parametrize("make", [llama, opt])
@@ -110,15 +110,13 @@ LAYOUTS = [
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.bos}-{layout.eos}")
 def test_a_published_model_is_scored_by_its_own_layout(make, layout: Layout) -> None:
     model = make()
-    empty, one, two = (np.arange(size, dtype=np.uint16) for size in range(3))
-    some = [*sequences(0, 5), two, one, empty]
+    some = [*sequences(0, 5), np.arange(2, dtype=np.uint16)]
     expected = [slow_mean_nll(model, units, layout) for units in some]
     for positions in (1, 100, 4096):
         scorer = LanguageModelScorer(model, Vocabulary(UNITS, layout=layout), positions)
         np.testing.assert_allclose(mean_nll(scorer, some), expected, atol=1e-5)
     if not layout.bos:
-        assert scorer.nll([two, one, empty])[1].tolist() == [1, 1, 1]
-        assert scorer.nll([one, empty])[0].tolist() == [0, 0]  # nothing is predicted
+        assert scorer.nll(some)[1].tolist() == [len(units) - 1 for units in some]
 
 
 @pytest.mark.parametrize("make", [llama, opt])
@@ -150,27 +148,51 @@ def test_what_does_not_fit_the_model() -> None:
         scorer.nll([np.zeros(128, dtype=np.uint16)])
 
 
+SCORED = {"benchmark": "cloze", "kind": "sstorycloze", "split": "test"}
+
+
+def write_items_of(folder: Path, items: list[Item], name: str = "items") -> None:
+    write_items(folder / f"{name}.parquet", items)
+    files.write_json(folder / f"{name}.json", {"items": len(items)})
+
+
+def score(folder: Path, items: dict[str, str], out: str = "scores") -> None:
+    """Let score_benchmarks score the model `model` on items, by the benchmark's name."""
+    settings = ScoreBenchmarks.model_validate(
+        {"model": "small", "scored": [{**SCORED, "benchmark": name} for name in items]}
+    )
+    flags = [
+        f"--{flag}={name}.test={path}"
+        for name, stem in items.items()
+        for flag, path in (
+            ("items", folder / f"{stem}.parquet"),
+            ("manifest", folder / f"{stem}.json"),
+            ("output", folder / out / f"{name}.json"),
+            ("pairs", folder / out / f"{name}.parquet"),
+        )
+    ]
+    (folder / out).mkdir(exist_ok=True)
+    score_benchmarks.main(["--settings", settings.model_dump_json(), "--model", f"{folder}/model", *flags])
+
+
+def save(model: PreTrainedModel, folder: Path) -> None:
+    model.save_pretrained(folder)
+    files.write_json(folder / "speech.json", speech_record(VOCABULARY))
+
+
 def test_command_scores_a_folder(tmp_path: Path) -> None:
     model = llama()
-    model.save_pretrained(tmp_path / "model")
-    files.write_json(tmp_path / "model/speech.json", speech_record(VOCABULARY))
+    save(model, tmp_path / "model")
     good, bad = sequences(2, 30), sequences(3, 30)
     bad[0] = good[0]
     items = [Item(f"{i:02}", "even" if i % 2 == 0 else "odd", f"{i // 2:02}", good[i], bad[i]) for i in range(30)]
-    write_items(tmp_path / "items.parquet", items)
-    files.write_json(tmp_path / "items.json", {"items": 30})
-    for name in ("one", "two"):
-        flags = (
-            f"--model {tmp_path}/model"
-            f" --items {tmp_path}/items.parquet --manifest {tmp_path}/items.json"
-            f" --output {tmp_path}/{name}.json --pairs {tmp_path}/{name}.parquet"
-        )
-        settings = ScoreBenchmark(name="cloze", kind="sstorycloze", split="test", model="small")
-        score_benchmark.main(["--settings", settings.model_dump_json(), *flags.split()])
+    write_items_of(tmp_path, items)
+    for out in ("one", "two"):
+        score(tmp_path, {"cloze": "items"}, out)
     for suffix in ("json", "parquet"):
-        assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"two.{suffix}").read_bytes()
+        assert (tmp_path / f"one/cloze.{suffix}").read_bytes() == (tmp_path / f"two/cloze.{suffix}").read_bytes()
 
-    table = scores.read_pairs(tmp_path / "one.parquet").to_pydict()
+    table = scores.read_pairs(tmp_path / "one/cloze.parquet").to_pydict()
     assert table["id"] == [item.id for item in items]
     assert table["good_nll"][7] == pytest.approx(slow_mean_nll(model, good[7]), abs=1e-5)
     assert table["bad_nll"][7] == pytest.approx(slow_mean_nll(model, bad[7]), abs=1e-5)
@@ -178,14 +200,117 @@ def test_command_scores_a_folder(tmp_path: Path) -> None:
     assert table["correct"] == wanted
     assert wanted[0] == 0.5
 
-    score = files.read_json(tmp_path / "one.json")
-    assert score["accuracy"] == pytest.approx(np.mean(wanted))
-    assert score["phenomena"]["even"]["accuracy"] == pytest.approx(np.mean(wanted[::2]))
-    assert score["phenomena"]["odd"]["n"] == 15
-    assert (score["benchmark"], score["split"], score["model"], score["n"]) == ("cloze", "test", "small", 30)
-    assert score["kind"] == "sstorycloze"
-    assert score["manifest"] == files.sha256_file(tmp_path / "items.json")
-    assert 0 < score["ci95"][0] < score["accuracy"] < score["ci95"][1] < 1
+    found = files.read_json(tmp_path / "one/cloze.json")
+    assert found["accuracy"] == pytest.approx(np.mean(wanted))
+    assert found["phenomena"]["even"]["accuracy"] == pytest.approx(np.mean(wanted[::2]))
+    assert found["phenomena"]["odd"]["n"] == 15
+    assert (found["benchmark"], found["split"], found["model"], found["n"]) == ("cloze", "test", "small", 30)
+    assert found["kind"] == "sstorycloze"
+    assert found["manifest"] == files.sha256_file(tmp_path / "items.json")
+    assert 0 < found["ci95"][0] < found["accuracy"] < found["ci95"][1] < 1
+    assert found["left_out"] == {}
+
+
+def some_items(seed: int, count: int = 12) -> list[Item]:
+    both = zip(sequences(seed, count), sequences(seed + 1, count), strict=True)
+    return [Item(f"{i:02}", None, f"{i:02}", good, bad) for i, (good, bad) in enumerate(both)]
+
+
+def test_benchmarks_together_are_as_benchmarks_alone(tmp_path: Path) -> None:
+    save(llama(), tmp_path / "model")
+    for number in (1, 2):
+        write_items_of(tmp_path, some_items(10 * number), f"items{number}")
+    score(tmp_path, {"a": "items1", "b": "items2"}, "together")
+    for name, items in (("a", "items1"), ("b", "items2")):
+        score(tmp_path, {name: items}, "alone")
+    for path in sorted((tmp_path / "together").iterdir()):
+        assert path.read_bytes() == (tmp_path / "alone" / path.name).read_bytes()
+    assert len(list((tmp_path / "together").iterdir())) == 4
+
+
+def test_only_what_changed_is_scored_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more benchmark, other items, another model, a lost file, another code."""
+    save(llama(), tmp_path / "model")
+    for number in (1, 2):
+        write_items_of(tmp_path, some_items(10 * number), f"items{number}")
+    both = {"a": "items1", "b": "items2"}
+    computed: list[int] = []
+    nll = LanguageModelScorer.nll
+
+    def counted(self: LanguageModelScorer, given: list[np.ndarray]) -> object:
+        computed.append(len(given) // 2)
+        return nll(self, given)
+
+    monkeypatch.setattr(LanguageModelScorer, "nll", counted)
+
+    def scored(items: dict[str, str]) -> list[int]:
+        computed.clear()
+        score(tmp_path, items)
+        return list(computed)
+
+    assert scored({"a": "items1"}) == [12]
+    assert scored(both) == [12]
+    assert scored(both) == []
+    write_items_of(tmp_path, some_items(30, 7), "items2")
+    assert scored(both) == [7]
+    (tmp_path / "scores/a.json").unlink()
+    assert scored(both) == [12]
+    (tmp_path / "scores/b.parquet").write_bytes(b"cut short")
+    assert scored(both) == [7]
+    save(llama(), tmp_path / "model")
+    assert scored(both) == []
+    other = llama()
+    other.lm_head.weight.data *= 1.1
+    save(other, tmp_path / "model")
+    assert scored(both) == [12, 7]
+    monkeypatch.setattr(score_benchmarks, "code_digest", lambda _command: "edited")
+    assert scored(both) == [12, 7]
+
+
+def test_what_is_too_long_is_left_out_and_counted(tmp_path: Path) -> None:
+    """The longest that fits has as many units as positions but one: all tokens but the last are read."""
+    save(llama(), tmp_path / "model")
+    items = some_items(40)
+    scorer = LanguageModelScorer.load(tmp_path / "model")
+    fits, too_long = np.zeros(127, dtype=np.uint16), np.zeros(128, dtype=np.uint16)
+    given = [*items[:10], items[10]._replace(bad=too_long), items[11]._replace(good=fits)]
+    kept, left_out = scorer.readable(given)
+    assert (len(kept), left_out) == (11, {"too_long": 1})
+    write_items_of(tmp_path, given)
+    write_items_of(tmp_path, [*given[:10], given[11]], "others")
+    score(tmp_path, {"a": "items", "b": "others"})
+    found = {name: files.read_json(tmp_path / f"scores/{name}.json") for name in "ab"}
+    assert (found["a"]["n"], found["a"]["left_out"]) == (11, {"too_long": 1})
+    assert found["a"]["accuracy"] == found["b"]["accuracy"]
+    one, other = (scores.read_pairs(tmp_path / f"scores/{name}.parquet") for name in "ab")
+    assert one.equals(other)
+
+
+def test_where_all_is_too_long_there_is_no_accuracy(tmp_path: Path) -> None:
+    save(llama(), tmp_path / "model")
+    write_items_of(tmp_path, [item._replace(good=np.zeros(200, dtype=np.uint16)) for item in some_items(50)])
+    score(tmp_path, {"a": "items"})
+    found = files.read_json(tmp_path / "scores/a.json")
+    assert (found["n"], found["accuracy"], found["ci95"], found["left_out"]) == (0, None, None, {"too_long": 12})
+    assert len(scores.read_pairs(tmp_path / "scores/a.parquet")) == 0
+
+
+def test_a_vocabulary_without_bos_and_eos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tokens behind the first are scored, whatever the document is; one token alone is too short."""
+    monkeypatch.setattr(Vocabulary, "document", lambda _self, tokens: np.asarray(tokens, dtype=np.int64))
+    model = llama()
+    scorer = LanguageModelScorer(model, VOCABULARY)
+    some = [units for units in sequences(5, 12) if units.size > 1]
+    sums, counts = scorer.nll(some)
+    assert counts.tolist() == [units.size - 1 for units in some]
+    tokens = torch.from_numpy(some[0].astype(np.int64) + 2)
+    with torch.no_grad():
+        chances = torch.log_softmax(model(input_ids=tokens[None]).logits[0, :-1].double(), -1)
+    assert sums[0] == pytest.approx(-float(chances.gather(1, tokens[1:, None]).sum()), abs=1e-3)
+    item = Item("a", None, "a", np.array([3], np.uint16), np.array([3, 4], np.uint16))
+    assert scorer.readable([item]) == ([], {"too_short": 1})
+    with pytest.raises(InputError, match="without a token behind the first"):
+        scorer.nll([item.good])
 
 
 def test_folder_without_a_model(tmp_path: Path) -> None:

@@ -40,7 +40,6 @@ from slamflow.evaluation.scores import aggregations
 from slamflow.recipe.evaluation import BuildBenchmark
 from slamflow.recipe.preferences import BuildPreferences
 from slamflow.sharding import shard_names
-from slamflow.shards.items import Item
 from slamflow.text import TextSettings
 from slamflow.text.parquet import ParquetText
 from slamflow.text.swag import SwagText
@@ -435,15 +434,7 @@ def test_a_published_benchmark_is_built_whole_whatever_its_lengths_tell(tmp_path
 
 
 def test_the_three_aggregations_of_sblimp_differ_as_they_should() -> None:
-    nothing = np.array([1], np.uint16)
-    items = [
-        Item("1.a", "x", "1", nothing, nothing),
-        Item("1.b", "x", "1", nothing, nothing),
-        Item("1.c", "x", "1", nothing, nothing),
-        Item("2.a", "x", "2", nothing, nothing),
-        Item("3.a", "y", "3", nothing, nothing),
-    ]
-    found = aggregations(items, np.array([1.0, 1.0, 0.0, 0.0, 1.0]))
+    found = aggregations(["x", "x", "x", "x", "y"], ["1", "1", "1", "2", "3"], np.array([1.0, 1.0, 0.0, 0.0, 1.0]))
     assert found == pytest.approx({"voice_pairs": 3 / 5, "pairs": (2 / 3 + 0 + 1) / 3, "phenomena": (1 / 3 + 1) / 2})
 
 

@@ -64,7 +64,8 @@ def score(benchmark: str, split: str, model: str) -> dict:
     ci95 = [value - 0.03, value + 0.03]
     return {
         **{"benchmark": benchmark, "split": split, "model": model, "n": 400, "accuracy": value, "ci95": ci95},
-        **{"chance": 0.5, "aggregation": "mean", "manifest": "m" * 64},
+        **{"chance": 0.5, "aggregation": "mean", "manifest": "m" * 64, "left_out": {"too_long": 3}},
+        "aggregations": {"voice_pairs": 0.811, "pairs": 0.822, "phenomena": 0.833},
         "phenomena": {EVIL: {"n": 7, "accuracy": 0.71, "ci95": [0.6, 0.8]}} if benchmark == "cloze" else {},
     }
 
@@ -137,6 +138,11 @@ SUMMARY = {
         for benchmark in ("cloze", "cloze_others")
         for split in ("dev", "test")
         for model in ACCURACY
+    ],
+    "unscored": [],
+    "audit": [
+        {"benchmark": "cloze", "split": "test", "solved_by": "length", "accuracy": 0.6875, "ci95": [0.642, 0.731]},
+        {"benchmark": "cloze", "split": "test", "solved_by": "unigram", "accuracy": 0.3125, "ci95": [0.27, 0.358]},
     ],
     "differences": [
         {
@@ -332,7 +338,7 @@ def test_numbers_are_those_of_the_summary(page: str) -> None:
     row = next(row for row in rows if row and row[0] == "cold")
     assert row[1:3] == ["81.2 %", "[78.2, 84.2]"]
     assert row[5:7] == ["75.0 %", "[72.0, 78.0]"]
-    assert [row[4], row[8]] == ["400", "400"]
+    assert [row[4], row[8]] == ["400 3 left out", "400 3 left out"]
     row = next(row for row in rows if row and row[0].startswith("tuned – cold"))
     assert row[1].split() == ["+12.5", "[+9.0,", "+16.0]"]
     row = next(row for row in rows if row and row[0].startswith("truth"))
@@ -354,13 +360,30 @@ def test_test_comes_before_dev_and_both_are_named(page: str) -> None:
     test, dev = page.index("cloze, test</h3>"), page.index("cloze, dev</h3>")
     assert test < page.index("<details><summary>Results on dev") < dev
     rows = [row for row in cells(page) if row and row[0] == "tuned" and "%" in row[1]]
-    assert [row[1] for row in rows] == ["93.8 %", "68.8 %"]
+    assert [row[1] for row in rows if len(row) > 4] == ["93.8 %", "68.8 %"]
 
 
 def test_baselines_are_marked_and_voices_named(page: str) -> None:
     assert re.search(r'<tr class="baseline"><td>5gram', page)
     assert not re.search(r'<tr class="baseline"><td>cold', page)
     assert page.count("voices not trained on") == page.count("voices of the training") == 2
+
+
+def test_a_benchmark_that_a_trivial_baseline_solves_is_marked(page: str) -> None:
+    test, dev = page.split("Results on dev")
+    assert test.count("cloze *<br>") == 1
+    assert "cloze_others *" not in page
+    assert "cloze *" not in dev
+    assert re.search(r"<b>\* cloze:</b> length alone has 68\.8 % \[64\.2, 73\.1\]\. What a model gets right", page)
+    assert re.search(r"<b>\* cloze:</b> unigram alone has 31\.2 % \[27\.0, 35\.8\], so its opposite solves it\.", page)
+
+
+def test_what_was_left_out_and_the_three_means_are_shown(page: str) -> None:
+    assert '400<small title="too_long: 3">3 left out</small>' in page
+    row = re.search(r"<tr><td>cold</td>((?:<td class=\"n\">[\d.]+ %</td>){3})</tr>", page)
+    assert row
+    assert re.findall(r"[\d.]+ %", row[1]) == ["81.1 %", "82.2 %", "83.3 %"]
+    assert "pairs in each voice" in page
 
 
 def test_a_benchmark_without_dev_has_no_column_there(run: Path, tmp_path: Path) -> None:
@@ -389,7 +412,7 @@ def test_losses_are_compared_at_equal_tokens(page: str) -> None:
 
 def test_parts_that_are_missing_are_left_out(run: Path, tmp_path: Path) -> None:
     bare = {**SUMMARY, "units": None, "vocoder": None, "training": [], "benchmarks": [], "differences": []}
-    bare = {**bare, "generation": [], "stages": []}
+    bare = {**bare, "audit": [], "generation": [], "stages": []}
     recipe = {key: value for key, value in RECIPE.items() if key != "benchmarks"}
     page = render(run, tmp_path, "transcripts", summary=bare, recipe=recipe)
     reader = Reader(page)

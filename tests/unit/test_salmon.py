@@ -19,7 +19,7 @@ import build_benchmark
 import collect_pairs
 import extract_units
 import score_baselines
-import score_benchmark
+import score_benchmarks
 from slamflow import files
 from slamflow.audio import SAMPLE_RATE
 from slamflow.benchmarks.salmon import PARTS, Salmon, folder_pairs
@@ -27,7 +27,7 @@ from slamflow.corpora.spoken_pairs import SpokenPairCorpus
 from slamflow.errors import InputError
 from slamflow.evaluation.scores import read_pairs
 from slamflow.lm.speech import speech_record
-from slamflow.recipe.evaluation import BuildBenchmark, ScoreBaselines, ScoreBenchmark
+from slamflow.recipe.evaluation import BuildBenchmark, ScoreBaselines, ScoreBenchmarks
 from slamflow.shards.items import read_items
 from slamflow.strict_yaml import load_yaml
 from slamflow.tokenizers.codebook import Codebook
@@ -121,12 +121,14 @@ def test_from_the_folder_to_an_accuracy_for_each_part(tmp_path: Path) -> None:
     )
     LlamaForCausalLM(config).save_pretrained(tmp_path / "model")
     files.write_json(tmp_path / "model/speech.json", speech_record(Vocabulary(UNITS)))
-    settings = ScoreBenchmark(name="salmon", kind="salmon", split="test", model="small")
+    scored = [{"benchmark": "salmon", "kind": "salmon", "split": "test"}]
+    settings = ScoreBenchmarks.model_validate({"model": "small", "scored": scored})
     flags = (
-        f"--model {tmp_path}/model --items {tmp_path}/items.parquet --manifest {tmp_path}/items.json"
-        f" --output {tmp_path}/score.json --pairs {tmp_path}/scored.parquet"
+        f"--model {tmp_path}/model"
+        f" --items salmon.test={tmp_path}/items.parquet --manifest salmon.test={tmp_path}/items.json"
+        f" --output salmon.test={tmp_path}/score.json --pairs salmon.test={tmp_path}/scored.parquet"
     )
-    score_benchmark.main(["--settings", settings.model_dump_json(), *flags.split()])
+    score_benchmarks.main(["--settings", settings.model_dump_json(), *flags.split()])
     score = files.read_json(tmp_path / "score.json")
     assert set(score["phenomena"]) == set(PARTS)
     correct = read_pairs(tmp_path / "scored.parquet").to_pylist()

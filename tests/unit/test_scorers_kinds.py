@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from slamflow.code_digest import code_digest
+from slamflow.evaluation.parts import Level
 from slamflow.jobs.evaluation import EvaluationJobs
 from slamflow.jobs.results import Results
+from slamflow.jobs.sources import Sources
 from slamflow.recipe.recipe import Recipe
-from slamflow.scorers import BASELINES, BaselineSettings, mean_nll
+from slamflow.scorers import BASELINES, BaselineSettings, Material, mean_nll
 from slamflow.strict_yaml import load_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -36,13 +38,24 @@ def test_the_settings_say_what_the_workflow_asks(name: str) -> None:
     assert settings().baseline == name
     assert settings.about
     assert isinstance(settings.needs_training_units, bool)
+    needs = {"units": (False, False), "levels": (True, False), "text": (False, True)}
+    assert (settings.needs_speech, settings.needs_text_model) == needs[BASELINES.module(name).READS]
 
 
-@pytest.mark.parametrize("name", NAMES)
+def asked_of(reads: str) -> list[Any]:
+    """Twenty sequences and an empty one, as what reads them takes them."""
+    if reads == "levels":
+        random = np.random.default_rng(1)
+        some = [[Level(random.random(), 100) for _ in range(random.integers(1, 4))] for _ in range(20)]
+        return [*map(tuple, some), ()]
+    return [*sequences(1, 20), np.zeros(0, dtype=np.uint16)]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not BASELINES.settings(name).needs_text_model])
 def test_sums_and_counts_are_of_each_sequence_alone(name: str) -> None:
     train = sequences(0, 50) if BASELINES.settings(name).needs_training_units else []
-    scorer = BASELINES.module(name).fit(train, UNITS)
-    asked = [*sequences(1, 20), np.zeros(0, dtype=np.uint16)]
+    scorer = BASELINES.module(name).fit(Material(train, UNITS))
+    asked = asked_of(BASELINES.module(name).READS)
     sums, counts = scorer.nll(asked)
     assert sums.dtype == np.float64
     assert counts.dtype == np.int64
@@ -71,7 +84,7 @@ def test_importing_the_baselines_imports_nothing_heavy() -> None:
 
 
 def test_a_models_score_does_not_depend_on_baselines_or_on_benchmarks() -> None:
-    found = code_digest(SCRIPTS / "score_benchmark.py")
+    found = code_digest(SCRIPTS / "score_benchmarks.py")
     assert "scorers/language_model.py:" in found
     assert not any(BASELINES.module_name(name).replace(".", "/") in found for name in NAMES)
     assert "benchmarks/" not in found
@@ -87,7 +100,7 @@ def jobs_of(**changes: Any) -> EvaluationJobs:
     for section, values in changes.items():
         config[section] = {**config.get(section, {}), **values}
     recipe = Recipe.model_validate(config)
-    return EvaluationJobs(recipe, Results(recipe))
+    return EvaluationJobs(recipe, Sources({}, ROOT), Results(recipe))
 
 
 WILDCARDS = SimpleNamespace(benchmark="tstorycloze", encoder="whisper", split="dev", model="cold")
@@ -115,7 +128,7 @@ def test_outputs_and_units_follow_the_baselines_of_the_recipe() -> None:
     assert jobs.baseline_flags(WILDCARDS, ["a", "b"]) == "--score length=a --pairs length=b"
     assert jobs.baseline_units(WILDCARDS) == []
     assert jobs.baseline_kinds(WILDCARDS) == ["slamflow.scorers.length"]
-    assert len(jobs_of().baseline_outputs()) == 6
+    assert len(jobs_of().baseline_outputs()) == 8
 
 
 @pytest.mark.parametrize(
@@ -130,6 +143,6 @@ def test_which_models_and_baselines_are_scored_changes_no_pairs_and_no_other_sco
     fewer = {"tstorycloze": {"kind": "tstorycloze", "corpus": "stories", "encoder": "whisper", "models": ["cold"]}}
     plain, changed = jobs_of(), jobs_of(benchmarks=fewer, evaluation={"baselines": ["length"], "ngram_tokens": 5})
     assert changed.build_benchmark(WILDCARDS) == plain.build_benchmark(WILDCARDS)
-    assert changed.score_benchmark(WILDCARDS) == plain.score_benchmark(WILDCARDS)
+    assert changed.score_benchmarks(WILDCARDS) == plain.score_benchmarks(WILDCARDS)
     assert changed.score_baselines(WILDCARDS) != plain.score_baselines(WILDCARDS)
     assert changed.kinds(WILDCARDS) == ["slamflow.benchmarks.tstorycloze"]

@@ -63,17 +63,19 @@ class Costs:
         self.right = right
 
     def nll(self, sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        good = np.where(np.arange(N) < self.right, 1.0, 3.0)
-        assert len(sequences) == 2 * N
-        return np.concatenate([good, np.full(N, 2.0)]), np.ones(2 * N, dtype=np.int64)
+        n = len(sequences) // 2
+        good = np.where(np.arange(n) < self.right, 1.0, 3.0)
+        return np.concatenate([good, np.full(n, 2.0)]), np.ones(2 * n, dtype=np.int64)
 
 
-def write_score(results: Path, model: str, split: str, right: int, manifest: str = "m" * 64) -> None:
-    """A score of N items in clusters of two, the first `right` of them right."""
-    items = [Item(f"{i:02}", None, f"{i // 2:02}", np.array([1]), np.array([2])) for i in range(N)]
+def write_score(results: Path, model: str, split: str, right: int, manifest: str = "m" * 64, without: int = 0) -> None:
+    """A score of N items in clusters of two, the first `right` of them right; the last `without` are left out."""
+    items = [Item(f"{i:02}", None, f"{i // 2:02}", np.array([1]), np.array([2])) for i in range(N - without)]
     about = {"benchmark": "cloze", "kind": "tstorycloze", "split": split, "model": model, "manifest": manifest}
     stem = results / "scores" / "tiny" / model
-    scores.write_scores(items, Costs(right), about, stem / f"cloze.{split}.json", stem / f"cloze.{split}.pairs.parquet")
+    good, bad = [item.good for item in items], [item.bad for item in items]
+    paths = stem / f"cloze.{split}.json", stem / f"cloze.{split}.pairs.parquet"
+    scores.write_scores(items, good, bad, Costs(right), about, *paths, left_out={"too_long": without})
 
 
 def write_training(results: Path, model: str, init: str) -> None:
@@ -144,7 +146,7 @@ def run(results: Path, *further: str, order: tuple[str, ...] = ("cold", "warm", 
 def test_keys_are_those_of_the_contract(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     value = run(results)
-    parts = {"units", "vocoder", "training", "benchmarks", "differences", "generation", "stages"}
+    parts = {"units", "vocoder", "training", "benchmarks", "differences", "generation", "stages", "audit", "unscored"}
     assert set(value) == {"recipe", "provenance"} | parts
     assert sorted(value["provenance"]) == ["commit", "config_digest", "date", "device", "versions"]
     assert value["provenance"]["date"] == "1970-01-02"
@@ -321,9 +323,76 @@ def test_identity_is_not_read_off_paths(results: Path, tmp_path: Path) -> None:
         run(results, *flags)
 
 
+def score_of(value: dict, model: str, split: str = "test") -> dict:
+    return next(one for one in value["benchmarks"] if (one["model"], one["split"]) == (model, split))
+
+
+def test_what_one_model_cannot_read_is_left_out_for_all(results: Path) -> None:
+    """The last four of 40 are too long for cold, whose right ones are the first 34: warm loses two of its 38."""
+    whole = run(results)
+    write_score(results, "cold", "test", 34, without=4)
+    value = run(results)
+    found = {name: score_of(value, name) for name in ("cold", "warm", "5gram", "length")}
+    assert [one["n"] for one in found.values()] == [36] * 4
+    assert [one["accuracy"] for one in found.values()] == [34 / 36, 36 / 36, 30 / 36, 20 / 36]
+    assert found["cold"]["left_out"] == {"too_long": 4}
+    assert found["warm"]["left_out"] == found["length"]["left_out"] == {"for_other_models": 4}
+    gain = next(one for one in value["differences"] if (one["split"], one["against"]) == ("test", "cold"))
+    assert gain["gain"] == pytest.approx(2 / 36)
+    for name in ("cold", "warm"):  # the other split is as it was
+        assert score_of(value, name, "dev") == score_of(whole, name, "dev")
+    # As if the pairs had never been there.
+    for model, right in (("cold", 34), ("warm", 36), ("5gram", 30), ("length", 20)):
+        write_score(results, model, "test", right, without=4)
+    alone = run(results)
+    for name, one in found.items():
+        other = score_of(alone, name)
+        assert {key: one[key] for key in ("n", "accuracy", "ci95")} == {
+            key: other[key] for key in ("n", "accuracy", "ci95")
+        }
+    assert alone["differences"] == value["differences"]
+
+
+def test_what_cannot_be_scored_at_all_is_said_and_stops_nothing(results: Path) -> None:
+    write_score(results, "warm", "test", 0, without=N)
+    write_score(results, "length", "test", 0, without=N)
+    value = run(results)
+    assert value["unscored"] == [
+        {"benchmark": "cloze", "split": "test", "model": name, "left_out": {"too_long": N}}
+        for name in ("warm", "length")
+    ]
+    assert score_of(value, "cold")["n"] == N
+    assert [(one["model"], one["against"]) for one in value["differences"] if one["split"] == "test"] == [
+        ("cold", "5gram")
+    ]
+    assert "cloze, test: warm has no score (too_long: 40)" in table.render(value)
+
+
+@pytest.mark.parametrize(("right", "marked"), [(40, True), (34, True), (30, False), (20, False), (6, True)])
+def test_a_benchmark_that_a_trivial_baseline_solves_is_marked(results: Path, right: int, marked: bool) -> None:
+    """Of 40 in clusters that agree: 34 are 85 % [62, 95], and 30 are 75 % [51, 89], which may be chance."""
+    write_score(results, "length", "test", right)
+    write_score(results, "5gram", "test", 40)  # sees order: it is not trivial
+    value = run(results)
+    assert [(one["split"], one["solved_by"]) for one in value["audit"]] == [("test", "length")] * marked
+    text = table.render(value)
+    assert bool(re.search(r"^cloze \* +test +cold", text, re.MULTILINE)) == marked
+    assert re.search(r"^cloze +dev +cold", text, re.MULTILINE)
+    assert ("cloze, test: length alone has" in text) == marked
+    assert ("so its opposite solves it" in text) == (right == 6)
+
+
+def test_the_three_means_are_in_the_table(results: Path) -> None:
+    value = run(results)
+    assert "means of" not in table.render(value)
+    score_of(value, "cold")["aggregations"] = {"voice_pairs": 0.811, "pairs": 0.822, "phenomena": 0.833}
+    line = next(line for line in table.render(value).splitlines() if line.split()[-3:] == ["81.1", "82.2", "83.3"])
+    assert line.split()[:3] == ["cloze", "test", "cold"]
+
+
 def test_scores_of_different_items_are_refused(results: Path) -> None:
     write_score(results, "warm", "test", 38, manifest="other")
-    with pytest.raises(InputError, match=r"warm/cloze.test.pairs.parquet and .* scores of different items of cloze"):
+    with pytest.raises(InputError, match=r"cold/cloze.test.* and .*warm/cloze.test.* scores of different items"):
         run(results)
 
 

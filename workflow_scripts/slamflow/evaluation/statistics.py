@@ -16,10 +16,12 @@ import numpy.typing as npt
 from scipy import special
 
 Floats = npt.NDArray[np.float64]
+Clusters = Sequence[str] | npt.NDArray[np.int64]
+"""The cluster of each item."""
 CONFIDENCE = 0.95
 
 
-def cluster_sums(values: Floats, clusters: Sequence[str]) -> tuple[Floats, Floats]:
+def cluster_sums(values: Floats, clusters: Clusters) -> tuple[Floats, Floats]:
     """Sum of the values and number of items of each cluster."""
     _, index = np.unique(np.asarray(clusters), return_inverse=True)
     return np.bincount(index, weights=values).astype(np.float64), np.bincount(index).astype(np.float64)
@@ -36,7 +38,7 @@ def critical_value(clusters: int) -> float:
     return float(special.stdtrit(clusters - 1, (1 + CONFIDENCE) / 2))
 
 
-def accuracy_interval(correct: Floats, clusters: Sequence[str]) -> tuple[float, float]:
+def accuracy_interval(correct: Floats, clusters: Clusters) -> tuple[float, float]:
     """95 % interval of a mean of scores in [0, 1] (1 right, 0.5 tie, 0 wrong).
 
     Wilson's interval with the effective number of items, that is the number of independent ones with the same
@@ -62,7 +64,7 @@ def wilson(mean: float, effective: float, clusters: int) -> tuple[float, float]:
 
 
 def weighted_interval(
-    correct: Floats, weights: Floats, clusters: Sequence[str], strata: Sequence[str]
+    correct: Floats, weights: Floats, clusters: Clusters, strata: Sequence[str]
 ) -> tuple[float, float]:
     """95 % interval of a weighted mean of scores in [0, 1], such as a mean of the means of phenomena.
 
@@ -88,7 +90,7 @@ def weighted_interval(
     return wilson(mean, effective, count - len(np.unique(known)) + 1)
 
 
-def difference_interval(gains: Floats, clusters: Sequence[str]) -> tuple[float, float]:
+def difference_interval(gains: Floats, clusters: Clusters) -> tuple[float, float]:
     """95 % interval of a mean of paired differences in [-1, 1]: one model's scores minus another's, item by item.
 
     Wald's interval after adding half an item to each of the four cells of the paired table (Agresti and Min 2005),

@@ -19,6 +19,8 @@ def check_files(recipe: Recipe, sources: Sources) -> None:
             problems += model.file_problems(f"models.{model_name}", sources)
     for vocoder_name, vocoder in recipe.vocoders.items():
         problems += vocoder.file_problems(f"vocoders.{vocoder_name}", sources)
+    if recipe.evaluation.text_model is not None:
+        problems += sources.model_problems("evaluation.text_model", recipe.evaluation.text_model)
     if recipe.generation is not None:
         problems += sources.asset_problems("generation.recognizer", recipe.generation.recognizer)
         problems += sources.model_problems("generation.text_model", recipe.generation.text_model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from slamflow.jobs.results import Results
@@ -89,11 +88,7 @@ class GenerationJobs:
 
     def text_model(self, _wildcards: Any) -> list[str]:
         """The files of the text model that scores transcripts, its tokenizer among them."""
-        name = self._settings().text_model
-        files = self.sources.model(name)
-        if name in self.sources.assets and self.sources.assets[name].convert is None:
-            return files
-        return [*files, f"{Path(files[0]).parent}/tokenizer.json"]
+        return self.sources.text_model(self._settings().text_model)
 
     # Judged
 

@@ -61,9 +61,7 @@ class LeaderboardJobs:
                 rehearsal=recipe.rehearsal is not None,
                 benchmarks=columns,
                 models={name: "public weights" if name in recipe.systems else "trained here" for name in self.models()},
-                references={
-                    name: str(remark(name)) for name in (*recipe.evaluation.baselines, *REFERENCE_CONTINUATIONS)
-                },
+                references={name: str(remark(name)) for name in (*recipe.evaluation.rows(), *REFERENCE_CONTINUATIONS)},
                 protocol=protocol,
             )
         )

@@ -98,7 +98,7 @@ class ReportJobs:
         engines = [corpus.engine for corpus in self.recipe.corpora.values() if corpus.engine is not None]
         words = [
             *(BENCHMARKS.settings(benchmark.kind).question for benchmark in self.recipe.benchmarks.values()),
-            *(BASELINES.settings(name).about for name in self.recipe.evaluation.baselines),
+            *(BASELINES.settings(name).about for name in self.recipe.evaluation.rows()),
             *(encoder.about for encoder in self.recipe.encoders.values()),
             *(program for engine in engines for program in engine.programs),
         ]

@@ -61,6 +61,13 @@ class Sources:
             return [f"<resources>/models/{name}/{file}" for file in files]
         return self.asset(name)
 
+    def text_model(self, name: str) -> list[str]:
+        """The files of a transformers model of text, its tokenizer among them."""
+        files = self.model(name)
+        if name in self.assets and self.assets[name].convert is None:
+            return files
+        return [*files, f"{Path(files[0]).parent}/tokenizer.json"]
+
     # What a recipe names and is not there: told at once, before any job
 
     def files_in(self, name: str) -> list[str]:

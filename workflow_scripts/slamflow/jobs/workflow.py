@@ -55,7 +55,7 @@ class Jobs:
         self.training = TrainingJobs(recipe, self.sources, self.results)
         self.systems = SystemJobs(recipe, self.sources, self.results)
         self.preferences = PreferenceJobs(recipe, self.results)
-        self.evaluation = EvaluationJobs(recipe, self.results)
+        self.evaluation = EvaluationJobs(recipe, self.sources, self.results)
         self.vocoder = VocoderJobs(recipe, self.sources, self.results)
         self.generation = GenerationJobs(recipe, self.sources, self.results)
         self.report = ReportJobs(recipe, assets, scripts)

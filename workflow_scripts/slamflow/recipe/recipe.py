@@ -119,6 +119,7 @@ class Recipe(Settings):
     def uses(self) -> list[Use]:
         """Which part of the recipe reads which split of a corpus, each once."""
         found = [use for name, entry in self._entries() for use in entry.uses(name, self)]
+        found += self.evaluation.uses(self)
         if self.generation is not None:
             found += self.generation.uses()
         return list(dict.fromkeys(found))

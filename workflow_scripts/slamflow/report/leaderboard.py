@@ -134,7 +134,7 @@ def _cell(published: float | None, score: dict[str, Any] | None, aggregation: st
         value = means[how] if means and how else score["accuracy"]
         bounds: list[float] = score["aggregations_ci95"][how] if how else score["ci95"]
         cell |= {"measured": _percent(value), "ci95": [_percent(bound) for bound in bounds], "n": score["n"]}
-        cell |= {"chance": _percent(score["chance"]), "left_out": score.get("left_out", 0)}
+        cell |= {"chance": _percent(score["chance"]), "left_out": sum(score["left_out"].values())}
         if means:
             cell |= {"aggregation": how or OWN_MEAN, "aggregations": {key: _percent(means[key]) for key in means}}
             cell["is_aggregation_known"] = how is not None

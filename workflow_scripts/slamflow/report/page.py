@@ -62,6 +62,7 @@ def render(settings: RenderReport, sources: Sources) -> str:
         config=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100),
         headline=results.headline(summary, recipe),
         scores={split: results.score_tables(summary, recipe, split) for split in SPLITS},
+        aggregations={split: results.aggregation_tables(summary, recipe, split) for split in SPLITS},
         phenomena={split: results.phenomenon_tables(summary, recipe, split) for split in SPLITS},
         differences={split: results.difference_table(summary, recipe, split) for split in SPLITS},
         generation=generation,

@@ -10,6 +10,7 @@ from slamflow.benchmarks import BENCHMARKS
 from slamflow.recipe.recipe import Recipe
 from slamflow.report import charts
 from slamflow.report.generation import DIFFERENT_PROMPTS, about_prompts, current, prompt_lists
+from slamflow.report.table import MEANS, reasons
 from slamflow.scorers import BASELINES
 
 Summary = dict[str, Any]
@@ -84,7 +85,10 @@ def score_tables(summary: Summary, recipe: Recipe, split: str) -> list[dict[str,
         {
             "kind": kind,
             "question": BENCHMARKS.settings(kind).question,
-            "columns": [{"benchmark": name, "note": voice_note(recipe, name)} for name in names],
+            "columns": [
+                {"benchmark": name, "note": voice_note(recipe, name), "solved": solved_by(summary, name, split)}
+                for name in names
+            ],
             "rows": [
                 {
                     "model": model,
@@ -99,12 +103,32 @@ def score_tables(summary: Summary, recipe: Recipe, split: str) -> list[dict[str,
     ]
 
 
+def solved_by(summary: Summary, benchmark: str, split: str) -> list[dict[str, Any]]:
+    """The trivial baselines that solve one split of a benchmark."""
+    return [one for one in summary["audit"] if (one["benchmark"], one["split"]) == (benchmark, split)]
+
+
+def aggregation_tables(summary: Summary, recipe: Recipe, split: str) -> list[dict[str, Any]]:
+    """For each benchmark with phenomena: models down, ways of taking the mean across."""
+    tables = []
+    for name in recipe.benchmarks:
+        rows = [
+            {"model": score["model"], "cells": [score["aggregations"][key] for key in MEANS]}
+            for model in rows_of(recipe)
+            for score in summary["benchmarks"]
+            if (score["benchmark"], score["split"], score["model"]) == (name, split, model) and score["phenomena"]
+        ]
+        if rows:
+            tables.append({"benchmark": name, "means": list(MEANS.values()), "rows": rows})
+    return tables
+
+
 def score_cell(score: dict[str, Any] | None, recipe: Recipe) -> dict[str, Any] | None:
     """A score with its picture."""
     if score is None:
         return None
     bar = charts.interval_bar(score["accuracy"], score["ci95"], 0, 1, score["chance"], color(recipe, score["model"]))
-    return {**score, "bar": bar}
+    return {**score, "bar": bar, "missing": sum(score["left_out"].values()), "reasons": reasons(score["left_out"])}
 
 
 def phenomenon_tables(summary: Summary, recipe: Recipe, split: str) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ RULES = {
             *("convert_asset", "convert_encoder", "convert_vocoder", "fit_units", "extract_units", "write_stories"),
             *("synthesize_stories", "collect_audio", "stream_audio", "calibrate", "train", "continue_speech"),
             *("package_model", "import_model", "score_vocoder", "score_continuations"),
+            "score_baselines",
         ),
     ),
     "convert_asset": Rule(
@@ -33,7 +34,7 @@ RULES = {
         ("{resources}/models/{job}/*",),
         (
             *("fit_units", "extract_units", "calibrate", "train", "package_model", "continue_speech"),
-            "score_continuations",
+            *("score_continuations", "score_baselines"),
         ),
     ),
     "convert_encoder": Rule(
@@ -47,10 +48,12 @@ RULES = {
     "write_stories": Rule(
         "{corpus}/{split}/{shard}",
         ("{results}/text/{job}.*",),
-        ("synthesize_stories", "pack_tokens", "build_benchmark", "build_preferences"),
+        ("synthesize_stories", "pack_tokens", "build_benchmark", "build_preferences", "score_baselines"),
     ),
     "write_minimal_pairs": Rule(
-        "{corpus}/{split}/{shard}", ("{results}/text/{job}.*",), ("synthesize_stories", "build_benchmark")
+        "{corpus}/{split}/{shard}",
+        ("{results}/text/{job}.*",),
+        ("synthesize_stories", "build_benchmark", "score_baselines"),
     ),
     "collect_audio": Rule(
         "{corpus}/{split}/{shard}",
@@ -59,12 +62,14 @@ RULES = {
     ),
     "stream_audio": Rule("{encoder}/{corpus}/{split}/{shard}", ("{results}/streams/{job}.*",), ("extract_units",)),
     "collect_pairs": Rule(
-        "{corpus}/{split}/{shard}", ("{results}/audio/{job}.*",), ("extract_units", "build_benchmark")
+        "{corpus}/{split}/{shard}",
+        ("{results}/audio/{job}.*",),
+        ("extract_units", "build_benchmark", "score_baselines"),
     ),
     "synthesize_stories": Rule(
         "{corpus}/{split}/{shard}",
         ("{results}/audio/{job}.*",),
-        ("fit_units", "extract_units", "train_vocoder", "score_vocoder", "continue_speech"),
+        ("fit_units", "extract_units", "train_vocoder", "score_vocoder", "continue_speech", "score_baselines"),
     ),
     "fit_units": Rule(
         "{encoder}",
@@ -95,12 +100,12 @@ RULES = {
             "{results}/models/{job}/model.safetensors",
             "{results}/models/{job}/[!p]*.json*",
         ),
-        ("package_model", "score_benchmark", "continue_speech", "summarize", "render_report", "render_leaderboard"),
+        ("package_model", "score_benchmarks", "continue_speech", "summarize", "render_report", "render_leaderboard"),
     ),
     "import_model": Rule(
         "{recipe}/{model}",
         ("{results}/models/{job}/model.safetensors", "{results}/models/{job}/*.json"),
-        ("train", "score_benchmark", "continue_speech", "render_leaderboard"),
+        ("train", "score_benchmarks", "continue_speech", "render_leaderboard"),
     ),
     "package_model": Rule(
         "{recipe}/{model}",
@@ -112,10 +117,12 @@ RULES = {
         ),
     ),
     "build_benchmark": Rule(
-        "{encoder}/{benchmark}/{split}", ("{results}/evaluation/{job}.*",), ("score_benchmark", "score_baselines")
+        "{encoder}/{benchmark}/{split}", ("{results}/evaluation/{job}.*",), ("score_benchmarks", "score_baselines")
     ),
     "score_vocoder": Rule("{encoder}", ("{results}/vocoders/{job}/[!v]*",), ("summarize", "render_report")),
-    "score_benchmark": Rule("{recipe}/{model}/{benchmark}.{split}", ("{results}/scores/{job}.*",), ("summarize",)),
+    "score_benchmarks": Rule(
+        "{recipe}/{model}", ("{results}/scores/{job}/*.dev.*", "{results}/scores/{job}/*.test.*"), ("summarize",)
+    ),
     "score_baselines": Rule("{recipe}/{benchmark}.{split}", (), ("summarize",)),
     "continue_speech": Rule(
         "{recipe}/{model}", ("{results}/generation/{job}/*",), ("score_continuations", "render_report")

@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from slamflow import files
 from slamflow.benchmarks import SPLITS
 from slamflow.errors import InputError
-from slamflow.evaluation.scores import aggregation_intervals, read_pairs
+from slamflow.evaluation.scores import figures, read_pairs
 from slamflow.evaluation.statistics import difference_interval
 from slamflow.evaluation.unit_usage import COLUMNS, usage
 from slamflow.recipe.recipe import Recipe
@@ -30,10 +31,13 @@ from slamflow.recipe.report import Summarize
 from slamflow.report.generation import JUDGE_KEYS, current
 from slamflow.report.generation import KEYS as GENERATION_KEYS
 from slamflow.report.rules import RULES
+from slamflow.scorers import BASELINES
 from slamflow.shards.units import read_batches
 
 PACKAGES = ("torch", "transformers", "datasets", "deepspeed", "numpy", "pyarrow", "snakemake", "soundfile")
 STRONGEST_BASELINE = "5gram"
+SOLVED = 0.6
+"""An accuracy above which a trivial baseline solves a benchmark."""
 VOCODER_KEYS = tuple(f"{rate}_{what}" for rate in ("wer", "per") for what in ("original", "resynthesis", "gap_ci95"))
 MEBIBYTE = 2**20
 UNIT_ROWS_AT_ONCE = 10_000
@@ -168,15 +172,60 @@ def take(path: Path, record: dict[str, Any], keys: Iterable[str], command: str) 
     return {key: record[key] for key in keys}
 
 
-def story_gains(recipe: Recipe, scores: list[dict[str, Any]], pairs: list[Path]) -> list[dict[str, Any]]:
+Scores = list[tuple[dict[str, Any], pa.Table]]
+"""Scores, each with its pairs sorted by id."""
+
+
+def read_scores(scores: list[Path], pairs: list[Path]) -> Scores:
+    """Scores with their pairs. Raises InputError if two of one benchmark and split are of different items."""
+    found = [(files.read_json(path), read_pairs(of_pairs)) for path, of_pairs in zip(scores, pairs, strict=True)]
+    first: dict[tuple[str, str], tuple[str, Path]] = {}
+    for (score, _), path in zip(found, pairs, strict=True):
+        manifest, other = first.setdefault((score["benchmark"], score["split"]), (score["manifest"], path))
+        if score["manifest"] != manifest:
+            raise InputError(
+                f"{other} and {path} are scores of different items of {score['benchmark']}; delete them and run again"
+            )
+    return found
+
+
+def on_common_pairs(scores: Scores) -> Scores:
+    """Scores on the pairs that all models could score, so that they may be compared.
+
+    A pair that is too long for one model is left out for all, and for the baselines: its score counts it by the
+    reason, the others as `for_other_models`. What a baseline cannot read is missing from that baseline alone.
+    """
+    common: dict[tuple[str, str], set[str]] = {}
+    for score, table in scores:
+        if score["n"] and score["model"] not in BASELINES.names():
+            key, own = (score["benchmark"], score["split"]), set(table["id"].to_pylist())
+            common[key] = common[key] & own if key in common else own
+    result = []
+    for score, table in scores:
+        wanted = common.get((score["benchmark"], score["split"]))
+        if wanted is not None:
+            kept = table.filter(pc.is_in(table["id"], value_set=pa.array(sorted(wanted), pa.string())))
+            if dropped := len(table) - len(kept):
+                left_out = {**score["left_out"], "for_other_models": dropped}
+                score, table = {**score, **figures(kept), "left_out": left_out}, kept
+        result.append((score, table))
+    return result
+
+
+def gain_of(own: pa.Table, other: pa.Table, clusters: list[str] | None = None) -> dict[str, Any]:
+    """What one scorer gained over another on the same pairs, with a paired interval."""
+    gains = np.asarray(own["correct"]) - np.asarray(other["correct"])
+    bounds = difference_interval(gains, clusters or own["cluster"].to_pylist())
+    return {"gain": float(gains.mean()), "ci95": list(bounds)}
+
+
+def story_gains(recipe: Recipe, scores: Scores) -> list[dict[str, Any]]:
     """What alignment gained over all story pairs of a corpus together: each model against the one it starts from.
 
     One entry for each split and model where the corpus has several story benchmarks; pairs of one story are one
     cluster, whichever benchmark they belong to.
     """
-    table = {
-        (score["benchmark"], score["split"], score["model"]): path for score, path in zip(scores, pairs, strict=True)
-    }
+    table = {(score["benchmark"], score["split"], score["model"]): pairs for score, pairs in scores}
     by_corpus: dict[str, list[str]] = defaultdict(list)
     for name, benchmark in recipe.benchmarks.items():
         if benchmark.built_from == "stories":
@@ -185,34 +234,20 @@ def story_gains(recipe: Recipe, scores: list[dict[str, Any]], pairs: list[Path])
     for names in (names for names in by_corpus.values() if len(names) > 1):
         for model, settings in recipe.trained.items():
             for split in SPLITS if settings.is_aligned else ():
-                wanted = [[(name, split, which) for which in (model, settings.init)] for name in names]
-                if any(key not in table for both in wanted for key in both):
+                wanted = [[(name, split, which) for name in names] for which in (model, settings.init)]
+                if any(key not in table for keys in wanted for key in keys):
                     continue
-                tables = [[read_pairs(table[key]) for key in both] for both in wanted]
-                gains = np.concatenate([np.asarray(own["correct"]) - np.asarray(old["correct"]) for own, old in tables])
-                clusters = join_clusters([name for own, _ in tables for name in own["cluster"].to_pylist()])
+                own, old = (pa.concat_tables([table[key] for key in keys]) for keys in wanted)
                 result.append(
                     {
                         "benchmark": " + ".join(names),
                         "split": split,
                         "model": model,
                         "against": settings.init,
-                        "gain": float(gains.mean()),
-                        "ci95": list(difference_interval(gains, clusters)),
+                        **gain_of(own, old, join_clusters(own["cluster"].to_pylist())),
                     }
                 )
     return result
-
-
-def with_intervals(score: dict[str, Any], pairs: Path) -> dict[str, Any]:
-    """A score whose `aggregations` have their 95 % intervals beside them, as `aggregations_ci95`."""
-    if "aggregations" not in score:
-        return score
-    table = read_pairs(pairs)
-    bounds = aggregation_intervals(
-        np.asarray(table["correct"]), table["cluster"].to_pylist(), table["phenomenon"].to_pylist()
-    )
-    return {**score, "aggregations_ci95": {key: list(bounds[key]) for key in score["aggregations"]}}
 
 
 def join_clusters(names: list[str]) -> list[str]:
@@ -221,39 +256,44 @@ def join_clusters(names: list[str]) -> list[str]:
     return [holder.get(name, name) for name in names]
 
 
-def differences(scores: list[dict[str, Any]], pairs: list[Path], models: list[str]) -> list[dict[str, Any]]:
+def differences(scores: Scores, models: list[str]) -> list[dict[str, Any]]:
     """Each model against those before it and against the 5-gram, on the same pairs.
 
-    `scores` and `pairs` belong together one by one. `gain` is the model's accuracy minus the other's. Raises
-    InputError if two models were scored on different items.
+    `gain` is the model's accuracy minus the other's.
     """
-    found: dict[tuple[str, str], dict[str, tuple[dict[str, Any], Path]]] = defaultdict(dict)
-    for score, path in zip(scores, pairs, strict=True):
-        found[score["benchmark"], score["split"]][score["model"]] = (score, path)
+    found: dict[tuple[str, str], dict[str, pa.Table]] = defaultdict(dict)
+    for score, table in scores:
+        found[score["benchmark"], score["split"]][score["model"]] = table
     result = []
-    for (benchmark, split), by_model in found.items():
-        known = [name for name in (STRONGEST_BASELINE, *models) if name in by_model]
-        tables = {name: read_pairs(by_model[name][1]) for name in known}
+    for (benchmark, split), tables in found.items():
+        known = [name for name in (STRONGEST_BASELINE, *models) if name in tables]
         for against, model in sorted(combinations(known, 2), key=lambda pair: known.index(pair[1])):
-            if by_model[model][0]["manifest"] != by_model[against][0]["manifest"] or (
-                tables[model]["id"] != tables[against]["id"]
-            ):
-                raise InputError(
-                    f"{by_model[model][1]} and {by_model[against][1]} are scores of different items of {benchmark}; "
-                    "delete them and run again"
-                )
-            gains = np.asarray(tables[model]["correct"]) - np.asarray(tables[against]["correct"])
             result.append(
                 {
                     "benchmark": benchmark,
                     "split": split,
                     "model": model,
                     "against": against,
-                    "gain": float(gains.mean()),
-                    "ci95": list(difference_interval(gains, tables[model]["cluster"].to_pylist())),
+                    **gain_of(tables[model], tables[against]),
                 }
             )
     return result
+
+
+def audit(scores: Scores) -> list[dict[str, Any]]:
+    """The benchmarks that a trivial baseline solves: so what a model gets right there need not be language.
+
+    One entry for each such baseline: its 95 % interval lies above 60 %, or below 40 %, where its opposite solves it
+    (the longer one in place of the shorter one). The 5-gram and the text model are not trivial: they see order.
+    """
+    return [
+        {"benchmark": score["benchmark"], "split": score["split"]}
+        | {"solved_by": score["model"], "accuracy": score["accuracy"], "ci95": score["ci95"]}
+        for score, _ in scores
+        if score["model"] in BASELINES.names()
+        and BASELINES.settings(score["model"]).is_trivial
+        and (score["ci95"][0] > SOLVED or score["ci95"][1] < 1 - SOLVED)
+    ]
 
 
 def stages(jobs: Mapping[str, str], job_costs: Path, resources: Path | None) -> list[dict[str, Any]]:
@@ -335,9 +375,11 @@ def summarize(
     stems = [str(path).removesuffix(".json") for path in scores]
     if stems != [str(path).removesuffix(".pairs.parquet") for path in pairs]:
         raise InputError("--scores and --pairs must name the same scores in the same order (X.json, X.pairs.parquet)")
-    benchmarks = [with_intervals(files.read_json(path), own) for path, own in zip(scores, pairs, strict=True)]
     models = [describe_training(path) for path in training]
     names = list(recipe.models)
+    compared = on_common_pairs(read_scores(scores, pairs))
+    unscored = [score for score, _ in compared if not score["n"]]
+    compared = [(score, table) for score, table in compared if score["n"]]
     units = describe_units(recipe, unit_manifests, codebooks, voices)
     return {
         "recipe": recipe.recipe,
@@ -351,8 +393,10 @@ def summarize(
         "units": units,
         "vocoder": describe_vocoder(vocoders, units["encoder"] if units else None),
         "training": models,
-        "benchmarks": benchmarks,
-        "differences": differences(benchmarks, pairs, names) + story_gains(recipe, benchmarks, pairs),
+        "benchmarks": [score for score, _ in compared],
+        "unscored": [{key: score[key] for key in ("benchmark", "split", "model", "left_out")} for score in unscored],
+        "audit": audit(compared),
+        "differences": differences(compared, names) + story_gains(recipe, compared),
         "generation": describe_generation(generation, judgements, names),
         "stages": stages(settings.jobs, job_costs, resources) if job_costs else [],
     }

@@ -8,6 +8,8 @@ from slamflow.report.generation import DIFFERENT_PROMPTS, about_prompts, current
 from slamflow.scorers import BASELINES
 
 Row = list[str]
+MEANS = {"voice_pairs": "pairs in each voice", "pairs": "pairs", "phenomena": "phenomena"}
+"""The aggregations of a score, as headings."""
 
 
 def table(title: str, head: Row, rows: list[Row], text_columns: int = 1) -> str:
@@ -72,6 +74,36 @@ def phenomena(summary: dict[str, Any], models: list[str]) -> str:
         head = ["phenomenon", "n", *(score["model"] for score in scores)]
         text += table(f"Accuracy by phenomenon: {benchmark}, {split}, in percent", head, rows)
     return text
+
+
+def aggregations(summary: dict[str, Any], models: list[str]) -> str:
+    """Accuracies in the ways that are published, of the benchmarks that have phenomena."""
+    rows = []
+    for score in sorted(summary["benchmarks"], key=lambda score: sort_key(score, models)):
+        if found := score.get("aggregations"):
+            rows.append([score["benchmark"], score["split"], score["model"], *(points(found[key]) for key in MEANS)])
+    return table("Accuracy as means of ..., in percent", ["benchmark", "split", "model", *MEANS.values()], rows, 3)
+
+
+def audit_notes(summary: dict[str, Any]) -> str:
+    """What the stars of the accuracies mean, and what could not be scored."""
+    lines = [
+        f"* {found['benchmark']}, {found['split']}: {found['solved_by']} alone has {points(found['accuracy'])} % "
+        f"{interval(found['ci95'])}{': so its opposite solves it' if found['accuracy'] < 0.5 else ''}"
+        for found in summary["audit"]
+    ]
+    if lines:
+        lines.append("* A trivial baseline solves it: what models get right there need not be language.")
+    lines += [
+        f"{score['benchmark']}, {score['split']}: {score['model']} has no score ({reasons(score['left_out'])})"
+        for score in summary["unscored"]
+    ]
+    return "\n".join([*lines, "", ""]) if lines else ""
+
+
+def reasons(left_out: dict[str, int]) -> str:
+    """Why items are left out, as text."""
+    return ", ".join(f"{reason}: {count}" for reason, count in left_out.items()) or "there is nothing to score"
 
 
 def vocoder(record: dict[str, Any] | None) -> str:
@@ -185,13 +217,17 @@ def render(summary: dict[str, Any]) -> str:
     head = ["model", "from", "million parameters", "tokens", "time", "tokens/s", "validation loss (nats/token)"]
     text += table("Training", head, rows, text_columns=2)
 
+    solved = {(found["benchmark"], found["split"]) for found in summary["audit"]}
     rows = []
     for score in sorted(summary["benchmarks"], key=lambda score: sort_key(score, models)):
         name = f"{score['model']} (baseline)" if score["model"] in BASELINES.names() else score["model"]
-        what = [score["benchmark"], score["split"], name, str(score["n"])]
-        rows.append([*what, points(score["accuracy"]), interval(score["ci95"]), points(score["chance"])])
-    head = ["benchmark", "split", "model", "n", "accuracy %", "95 % interval", "chance %"]
+        star = " *" if (score["benchmark"], score["split"]) in solved else ""
+        what = [score["benchmark"] + star, score["split"], name, str(score["n"])]
+        figures = [points(score["accuracy"]), interval(score["ci95"]), points(score["chance"])]
+        rows.append([*what, *figures, str(sum(score["left_out"].values()))])
+    head = ["benchmark", "split", "model", "n", "accuracy %", "95 % interval", "chance %", "left out"]
     text += table("Accuracy", head, rows, text_columns=3)
+    text += audit_notes(summary)
 
     rows = [
         [
@@ -206,6 +242,7 @@ def render(summary: dict[str, Any]) -> str:
     head = ["benchmark", "split", "models", "gain", "95 % interval"]
     text += table("Differences on the same pairs, in percentage points", head, rows, text_columns=3)
 
+    text += aggregations(summary, models)
     text += phenomena(summary, models)
     text += vocoder(summary["vocoder"])
     text += generation(summary["generation"])

@@ -1,17 +1,19 @@
 """Scorers: what tells how likely sequences are. The baselines among them are kinds: each is a module.
 
 A scorer of units is a model (slamflow.scorers.language_model) or a baseline; a scorer of texts is in
-slamflow.generation.gen_ppl. A baseline's module has a settings class and one function:
+slamflow.generation.gen_ppl. A baseline's module has a settings class and
 
-    fit(train, units) -> Scorer
+    READS                    what its scorer takes: "units", "text", or "levels" of the utterances of a sequence
+    fit(material) -> Scorer
 
-`train` are the sequences of units that the scored models are trained on (none if the settings' needs_training_units is
-False), `units` how many different units there are.
+The baselines are an audit of a benchmark: what a trivial one gets right says nothing of a language model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from slamflow.kinds import Family
@@ -25,12 +27,13 @@ Scored = TypeVar("Scored", contravariant=True)
 
 
 class Scorer(Protocol[Scored]):
-    """Tells how likely sequences are: arrays of units, or texts."""
+    """Tells how likely sequences are: arrays of units, texts, or what else it reads."""
 
     def nll(self, sequences: Sequence[Scored]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Negative log-likelihoods in nats and the tokens that they are sums over, each [sequences].
 
-        Of units, the tokens are the units and EOS; BOS is given.
+        Of units, the tokens are all of the document but the first: in most vocabularies the units and EOS, with BOS
+        given.
         """
         ...
 
@@ -45,13 +48,31 @@ def mean_nll(scorer: Scorer[Scored], sequences: Sequence[Scored]) -> npt.NDArray
     return mean_per_token(*scorer.nll(sequences))
 
 
+@dataclass(frozen=True)
+class Material:
+    """What baselines are made from."""
+
+    train: Sequence[npt.NDArray[np.integer]] = ()
+    """Sequences of units that the scored models are trained on; none where no baseline is fitted on units."""
+    units: int = 0
+    """How many different units there are."""
+    text_model: Path | None = None
+    """The folder of the text model, where the recipe has one."""
+
+
 class BaselineSettings(Settings):
-    """A baseline: what it gets right needs no neural network."""
+    """A row beside the models: what it gets right needs no language model of speech."""
 
     about: ClassVar[str]
     """What it looks at, in a few words for the page."""
-    needs_training_units: ClassVar[bool]
+    is_trivial: ClassVar[bool] = False
+    """Whether a benchmark that it solves does not measure language: it sees neither the order of units nor words."""
+    needs_training_units: ClassVar[bool] = False
     """Whether it is fitted on units."""
+    needs_speech: ClassVar[bool] = False
+    """Whether it reads the speech of the pairs."""
+    needs_text_model: ClassVar[bool] = False
+    """Whether it reads the texts of the pairs, with the recipe's text model."""
     baseline: str
     """Its name."""
 
@@ -62,6 +83,8 @@ BASELINES = Family(
         "unigram": "slamflow.scorers.unigram:UnigramBaseline",
         "5gram": "slamflow.scorers.five_gram:FiveGramBaseline",
         "length": "slamflow.scorers.length:LengthBaseline",
+        "loudness": "slamflow.scorers.loudness:LoudnessBaseline",
+        "text_model": "slamflow.scorers.text_model:TextModelBaseline",
     },
     key="baseline",
 )

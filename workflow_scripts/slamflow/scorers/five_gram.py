@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from slamflow.scorers import BaselineSettings
+from slamflow.scorers import BaselineSettings, Material
 
 if TYPE_CHECKING:
     from slamflow.scorers.ngram import KneserNey
-    from slamflow.shards.items import Units
 
 
 class FiveGramBaseline(BaselineSettings):
@@ -21,8 +19,11 @@ class FiveGramBaseline(BaselineSettings):
     """Which unit follows the four before."""
 
 
-def fit(train: Sequence[Units], units: int) -> KneserNey:
+READS = "units"
+
+
+def fit(material: Material) -> KneserNey:
     """A 5-gram with modified Kneser-Ney smoothing."""
     from slamflow.scorers.ngram import KneserNey
 
-    return KneserNey(5, units).fit(train)
+    return KneserNey(5, material.units).fit(material.train)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from slamflow import commands
 from slamflow.errors import InputError
 from slamflow.lm.model import load_language_model
 from slamflow.lm.speech import read_speech
-from slamflow.shards.items import Units
-from slamflow.vocabulary import Vocabulary
+from slamflow.shards.items import Item, Units
+from slamflow.vocabulary import Ints, Vocabulary
 
 POSITIONS_AT_ONCE = 4096
 
@@ -47,9 +48,10 @@ def batches(lengths: npt.NDArray[np.int64], positions: int) -> Iterator[npt.NDAr
 
 
 class LanguageModelScorer:
-    """A causal language model as a scorer of units. A sequence is read as the vocabulary's document: BOS, units, EOS.
+    """A causal language model as a scorer of units.
 
-    A published model may have no BOS, so that its first unit is not scored, or score no EOS.
+    A sequence is read as a document of the vocabulary: in most, BOS, units, EOS. All of its tokens behind BOS are
+    scored; where there is no BOS, all but the first. A published model may score no EOS.
     """
 
     def __init__(self, model: PreTrainedModel, vocabulary: Vocabulary, positions: int = POSITIONS_AT_ONCE) -> None:
@@ -64,19 +66,48 @@ class LanguageModelScorer:
         model = load_model(folder)
         return cls(model, read_vocabulary(folder, model))
 
+    @property
+    def context(self) -> int | None:
+        """How many positions the model has; None where there is no end to them."""
+        found = getattr(self.model.config, "max_position_embeddings", None)
+        return None if found is None else int(found)
+
+    def document(self, units: Units) -> Ints:
+        """A sequence as the model's tokens. Raises InputError for a unit that there is not."""
+        return self.vocabulary.document(self.vocabulary.of_units(units))
+
+    def readable(self, items: Sequence[Item]) -> tuple[list[Item], dict[str, int]]:
+        """The items of which both sequences can be scored, and how many others there are, by reason.
+
+        `too_long` for the model's context, or `too_short`: without a token behind the first.
+        """
+        kept = []
+        left_out: Counter[str] = Counter()
+        for item in items:
+            lengths = [self.document(units).size for units in (item.good, item.bad)]
+            if min(lengths) <= self.vocabulary.given():
+                left_out["too_short"] += 1
+            elif self.context is not None and max(lengths) - 1 > self.context:
+                left_out["too_long"] += 1
+            else:
+                kept.append(item)
+        return kept, dict(left_out)
+
     @torch.inference_mode()
     def nll(self, sequences: Sequence[Units]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Negative log-likelihood, in nats, of each sequence, and its number of tokens (units and EOS), at least 1.
+        """Negative log-likelihood, in nats, of each sequence, and its number of scored tokens.
 
         Padding stands at the right, where a causal model cannot see it, so that the figures are the same regardless of
-        batch composition. Raises InputError if the vocabulary or the model's context is too small.
+        batch composition. Raises InputError if the vocabulary or the model's context is too small, and for a sequence
+        without a token behind the first.
         """
-        documents = [self.vocabulary.document(self.vocabulary.of_units(units)) for units in sequences]
-        given = self.vocabulary.given()
+        documents = [self.document(units) for units in sequences]
         lengths = np.array([document.size for document in documents], dtype=np.int64)
-        context = getattr(self.model.config, "max_position_embeddings", None)
-        if context is not None and lengths.max(initial=0) - 1 > context:
-            raise InputError(f"a sequence of {lengths.max()} tokens does not fit the model's context of {context}")
+        given = self.vocabulary.given()
+        if (lengths <= given).any():
+            raise InputError("a sequence without a token behind the first has no likelihood")
+        if self.context is not None and lengths.max(initial=0) - 1 > self.context:
+            raise InputError(f"a sequence of {lengths.max()} tokens does not fit the model's context of {self.context}")
         sums = np.empty(len(sequences), dtype=np.float64)
         groups = list(batches(lengths, self.positions))
         for group in commands.progress(groups, len(groups), "batches scored"):
@@ -92,5 +123,4 @@ class LanguageModelScorer:
             logits = self.model(input_ids=rows[:, :-1], use_cache=False).logits
             losses = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
             sums[group] = losses.double().sum(1).cpu().numpy()
-        # Without BOS and EOS a sequence of one unit has nothing to score.
-        return sums, np.maximum(lengths - given, 1)
+        return sums, lengths - given

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from slamflow.scorers import BaselineSettings
+from slamflow.scorers import BaselineSettings, Material
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,9 +18,12 @@ class LengthBaseline(BaselineSettings):
     """The shorter sequence."""
 
     about: ClassVar[str] = "the shorter one"
-    needs_training_units: ClassVar[bool] = False
+    is_trivial: ClassVar[bool] = True
     baseline: Literal["length"] = "length"
     """The shorter sequence."""
+
+
+READS = "units"
 
 
 class Length:
@@ -38,6 +41,6 @@ class Length:
         return lengths, np.ones(len(sequences), dtype=np.int64)
 
 
-def fit(train: Sequence[Units], units: int) -> Length:  # noqa: ARG001
+def fit(material: Material) -> Length:  # noqa: ARG001
     """Nothing is fitted."""
     return Length()
