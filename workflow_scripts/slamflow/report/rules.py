@@ -59,7 +59,9 @@ RULES = {
     ),
     "stream_audio": Rule("{encoder}/{corpus}/{split}/{shard}", ("{results}/streams/{job}.*",), ("extract_units",)),
     "collect_pairs": Rule(
-        "{corpus}/{split}/{shard}", ("{results}/audio/{job}.*",), ("extract_units", "build_benchmark")
+        "{corpus}/{split}/{shard}",
+        ("{results}/audio/{job}.*",),
+        ("extract_units", "build_benchmark", "continue_speech"),
     ),
     "synthesize_stories": Rule(
         "{corpus}/{split}/{shard}",
