@@ -8,6 +8,7 @@ import json
 import pickle
 import re
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from slamflow.adapters.slamkit import export_slamkit
 from slamflow.tokenizers.networks.hubert import HubertEncoder
 from slamflow.vocabulary import CONFIG_IDS
 from stand_in.speech import sentences, stories
+from unit import published_models
 
 VOCABULARY = 640
 WIDTH = 32
@@ -207,6 +209,41 @@ def slamkit() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in written.iterdir()}
 
 
+def written_with(units: int, write: Callable[[Path], Any]) -> dict[str, bytes]:
+    """The files that one of the writers of published formats gives, for this many units."""
+    few, published_models.UNITS = published_models.UNITS, units
+    try:
+        with tempfile.TemporaryDirectory() as parent:
+            folder = Path(parent, "model")
+            write(folder)
+            return {path.name: path.read_bytes() for path in folder.iterdir()}
+    finally:
+        published_models.UNITS = few
+
+
+@functools.cache
+def twist() -> dict[str, bytes]:
+    """TWIST's zips: of OPT, and of LLaMA, which is the folder of one."""
+    opt_zip = written_with(500, published_models.twist)["TWIST-tiny.zip"]
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in written_with(500, published_models.twist_llama).items():
+            archive.writestr(f"TWIST-7B/{name}", content)
+    return {"TWIST-350M.zip": opt_zip, "TWIST-1.3B.zip": opt_zip, "TWIST-7B.zip": file.getvalue()}
+
+
+@functools.cache
+def gslm() -> dict[str, bytes]:
+    """GSLM's archive for 100 units."""
+    return {"hubert100_lm.tgz": written_with(100, published_models.gslm)["tiny_lm.tgz"]}
+
+
+@functools.cache
+def slm() -> dict[str, bytes]:
+    """Scaled Optimal's folder."""
+    return written_with(500, published_models.slm)
+
+
 @functools.cache
 def hifigan() -> dict[str, bytes]:
     """A unit HiFi-GAN with durations for 500 units at 25 a second, as textlesslib publishes it."""
@@ -248,6 +285,9 @@ def hifigan() -> dict[str, bytes]:
 FAMILIES: dict[str, Callable[[], dict[str, bytes]]] = {
     "hifigan": hifigan,
     "slprl/slam": slamkit,
+    "twist/lms": twist,
+    "gslm/hubert/lm_": gslm,
+    "gslm-scaling": slm,
     "qwen": qwen2,
     "llama": llama,
     "opt": opt,
