@@ -112,6 +112,7 @@ SUMMARY: dict[str, Any] = {
         score("twist_350m", "sblimp", split="dev", accuracy=0.99),
         score("twist_350m", "home_made"),
     ],
+    "audit": [{"benchmark": "salmon", "split": "test", "solved_by": "length", "accuracy": 0.9, "ci95": [0.8, 0.95]}],
     "generation": [
         {
             "model": "truth",
@@ -197,6 +198,18 @@ def test_all_published_rows_are_there_and_others_after_them(board: dict[str, Any
     assert rows["own <model>"]["measured"] == "trained here"
 
 
+def test_a_baseline_has_a_row_for_each_encoder() -> None:
+    encoders = {name: "hubert" if "other" in name else "mhubert" for name in SETTINGS.benchmarks}
+    summary = {**SUMMARY, "benchmarks": [score("length"), score("length", "sblimp_other_units", accuracy=0.51)]}
+    board = leaderboard(SETTINGS.model_copy(update={"encoders": encoders}), published_table(), summary, {})
+    rows = {row["model"]: row for row in board["sections"][-1]["rows"] if row["model"] != "truth"}
+    assert {name: row["cells"]["sblimp"]["measured"] for name, row in rows.items()} == {
+        "length, units of mhubert": 58.0,
+        "length, units of hubert": 51.0,
+    }
+    assert {row["remark"] for row in rows.values()} == {"counts units"}
+
+
 def test_items_that_are_made_here_do_not_count(board: dict[str, Any]) -> None:
     keys = [column["key"] for column in board["columns"]]
     assert "home_made" not in keys
@@ -217,6 +230,7 @@ def test_the_page(board: dict[str, Any]) -> None:
     assert "The weights were never released." in page
     assert "†" in page
     assert "+1.8" in page
+    assert "SALMon is solved by length" in page
     assert not re.findall(r"(?:src|href)=\"(?!https://|#)", page)
     rehearsal = SETTINGS.model_copy(update={"rehearsal": True})
     assert "A rehearsal." in render(leaderboard(rehearsal, published_table(), SUMMARY, SPEECH))

@@ -60,6 +60,7 @@ class LeaderboardJobs:
                 recipe=recipe.recipe,
                 rehearsal=recipe.rehearsal is not None,
                 benchmarks=columns,
+                encoders={name: recipe.benchmarks[name].encoder for name in columns},
                 models={name: "public weights" if name in recipe.systems else "trained here" for name in self.models()},
                 references={name: str(remark(name)) for name in (*recipe.evaluation.rows(), *REFERENCE_CONTINUATIONS)},
                 protocol=protocol,

@@ -58,6 +58,8 @@ class RenderLeaderboard(Settings):
     benchmarks: dict[str, str]
     """The benchmarks whose items were published, and the column that each belongs to: the same items in the units of
     several encoders are one column. Figures of other benchmarks do not stand beside published ones."""
+    encoders: dict[str, str] = {}
+    """The encoder of each of these benchmarks: of several, each has a row of a baseline."""
     models: dict[str, Literal["public weights", "trained here"]]
     """The models whose units may stand in a table with published ones, and where each comes from."""
     references: dict[str, str]

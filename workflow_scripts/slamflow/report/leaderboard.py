@@ -45,9 +45,15 @@ def leaderboard(
     published.
     """
     scores: dict[str, dict[str, Any]] = {}
+    remarks: dict[str, str | None] = dict(settings.references)
+    several_encoders = len(set(settings.encoders.values())) > 1
     for score in summary["benchmarks"]:
         if score["split"] == "test" and score["benchmark"] in settings.benchmarks:
-            scores.setdefault(score["model"], {})[settings.benchmarks[score["benchmark"]]] = score
+            name = score["model"]
+            if name not in settings.models and several_encoders:
+                name = f"{name}, units of {settings.encoders[score['benchmark']]}"
+                remarks[name] = settings.references.get(score["model"])
+            scores.setdefault(name, {})[settings.benchmarks[score["benchmark"]]] = score
     generation = {record["model"]: record for record in summary["generation"]}
     shown = [name for name in dict.fromkeys([*settings.models, *scores, *generation]) if name in scores | generation]
     columns = _columns(settings, summary)
@@ -71,7 +77,7 @@ def leaderboard(
             "name": one.name if one else name,
             **told,
             "measured": settings.models.get(name, "reference") if name in shown else None,
-            "remark": settings.references.get(name),
+            "remark": remarks.get(name),
             "protocol": convention(speech[name]) if name in shown and name in speech else None,
             "cells": cells,
         }
@@ -118,7 +124,13 @@ def _columns(settings: RenderLeaderboard, summary: Summary) -> list[dict[str, An
     own = dict.fromkeys(column for name, column in settings.benchmarks.items() if name in scored)
     keys += [column for column in own if column not in keys]
     columns = [{"key": key, "title": TITLES.get(key, key), "better": "higher", "digits": 1} for key in keys]
-    return columns + [{"key": key, **about} for key, about in GENERATION.items()]
+    columns += [{"key": key, **about} for key, about in GENERATION.items()]
+    solved = [
+        (settings.benchmarks[found["benchmark"]], found["solved_by"])
+        for found in summary["audit"]
+        if found["split"] == "test" and found["benchmark"] in settings.benchmarks
+    ]
+    return [{**column, "solved_by": sorted({by for key, by in solved if key == column["key"]})} for column in columns]
 
 
 def _cell(published: float | None, score: dict[str, Any] | None, aggregation: str | None) -> dict[str, Any]:
