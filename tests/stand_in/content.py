@@ -97,6 +97,8 @@ class Content:
             layer = getattr(encoder, "layer", None)
             if encoder.codebook_file(sources) == place and layer is not None:
                 return models.hubert_kmeans(8 if encoder.tick_hz == 25 else 7, encoder.clusters, layer)
+        if name in {system.weights for system in recipe.systems.values()}:
+            return models.model_file(settings.sources[0], file)
         if file.endswith(".parquet"):
             return speech.parquet([{"text": story["text"]} for story in speech.stories(400)])
         if file.endswith(".csv"):
