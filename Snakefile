@@ -28,6 +28,7 @@ include: "rules/evaluation.smk"
 include: "rules/vocoder.smk"
 include: "rules/generation.smk"
 include: "rules/report.smk"
+include: "rules/leaderboard.smk"
 include: "rules/estimate.smk"
 
 
@@ -44,9 +45,11 @@ rule all:
         JOBS.vocoder.scores(),
         JOBS.generation.continuations(),
         JOBS.generation.scores(),
+        JOBS.generation.judgements(),
         JOBS.units.voice_distances(),
         f"<results>/summary/{RECIPE.recipe}.json",
         f"<results>/report/{RECIPE.recipe}.html",
+        JOBS.leaderboard.all(),
 
 
 rule units:
@@ -92,3 +95,10 @@ rule continuations:
     input:
         JOBS.generation.continuations(),
         JOBS.generation.scores(),
+        JOBS.generation.judgements(),
+
+
+rule leaderboard:
+    """Published figures beside those that the recipe measures."""
+    input:
+        JOBS.leaderboard.files(),

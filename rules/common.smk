@@ -79,6 +79,12 @@ def state_folder(wildcards, output):
     return models.parent.parent / "state" / models.name / wildcards.model
 
 
+def answers_so_far(wildcards, output):
+    """Where a judge's answers are kept as they come, outside the outputs."""
+    scores = Path(output.score).parent.parent
+    return scores.parent.parent / "state/judge" / scores.name / f"{wildcards.model}.jsonl"
+
+
 def calibration(wildcards, output):
     """What calibrate found for a model, or for the one that an aligned model comes from. It need not exist."""
     models = Path(output.config).parent.parent

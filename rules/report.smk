@@ -14,11 +14,13 @@ rule summarize:
         scores=JOBS.evaluation.scores(".json"),
         pairs=JOBS.evaluation.scores(".pairs.parquet"),
         training=JOBS.training.all("training.json"),
-        units=JOBS.units.all(".json"),
+        units=JOBS.units.all(),
+        unit_manifests=JOBS.units.all(".json"),
         codebooks=JOBS.units.codebook_manifests(),
         voices=JOBS.units.voice_distances(),
         vocoders=JOBS.vocoder.scores(),
         generation=JOBS.generation.scores(),
+        judgements=JOBS.generation.judgements(),
     output:
         report(
             "<results>/summary/{recipe}.json",
@@ -41,7 +43,7 @@ rule summarize:
         settings=untracked(JOBS.report.summarize),
         job_costs=lambda wildcards, output: workflow.pathvars.apply("<benchmarks>"),
         resources=lambda wildcards, output: workflow.pathvars.apply("<resources>"),
-        units=shard_patterns("units"),
+        unit_manifests=shard_patterns("unit_manifests"),
     shell:
         r"""
         {params.command} \
@@ -49,11 +51,12 @@ rule summarize:
             --scores {input.scores:q} \
             --pairs {input.pairs:q} \
             --training {input.training:q} \
-            --unit-manifests {params.units} \
+            --unit-manifests {params.unit_manifests} \
             --codebooks {input.codebooks:q} \
             --voices {input.voices:q} \
             --vocoders {input.vocoders:q} \
             --generation {input.generation:q} \
+            --judgements {input.judgements:q} \
             --job-costs {params.job_costs:q} \
             --resources {params.resources:q} \
             --output {output:q} \
@@ -66,8 +69,6 @@ rule render_report:
     input:
         summary="<results>/summary/{recipe}.json",
         metrics=JOBS.training.all("metrics.jsonl"),
-        units=JOBS.units.all(),
-        unit_manifests=JOBS.units.all(".json"),
         examples=JOBS.vocoder.examples(),
         continuations=JOBS.generation.continuations(),
         transcripts=JOBS.generation.transcripts(),
@@ -94,7 +95,6 @@ rule render_report:
         words=JOBS.report.page_words(),
         settings=untracked(JOBS.report.render_report),
         metrics=named_files("metrics", RECIPE.trained),
-        unit_manifests=shard_patterns("unit_manifests"),
         examples=named_files("examples", JOBS.vocoder.evaluated()),
         transcripts=named_files("transcripts", JOBS.generation.models()),
     shell:
@@ -103,7 +103,6 @@ rule render_report:
             --settings {params.settings:q} \
             --summary {input.summary:q} \
             --metrics {params.metrics:q} \
-            --unit-manifests {params.unit_manifests} \
             --vocoder-examples {params.examples:q} \
             --continuations {input.continuations:q} \
             --transcripts {params.transcripts:q} \

@@ -3,7 +3,8 @@
 # in:  <results>/audio/..., <results>/units/{encoder}/...
 # out: <results>/vocoders/{encoder}/vocoder.safetensors, vocoder.json    units to the speech of one voice, trained on
 #                                                                        that speech or published
-#      <results>/vocoders/{encoder}/score.json                           word and phone error rates on held-out speech
+#      <results>/vocoders/{encoder}/score.json                           word and phone error rates on held-out speech,
+#                                                                        and its quality if the recipe asks for it
 #      <results>/vocoders/{encoder}/examples.parquet                     pairs to listen to
 
 
@@ -87,6 +88,7 @@ rule score_vocoder:
         audio=JOBS.vocoder.held_out_audio,
         units=JOBS.vocoder.held_out_units,
         recognizer=JOBS.vocoder.recognizer,
+        dnsmos=JOBS.vocoder.dnsmos,
     output:
         score=report(
             "<results>/vocoders/{encoder}/score.json",
@@ -112,6 +114,7 @@ rule score_vocoder:
         recognizer=lambda wildcards, input: Path(input.recognizer[0]).parent,
         audio=shard_patterns("audio"),
         units=shard_patterns("units"),
+        dnsmos=files_flag("dnsmos"),
     shell:
         r"""
         {params.command} \
@@ -119,7 +122,7 @@ rule score_vocoder:
             --vocoder {params.vocoder:q} \
             --audio {params.audio} \
             --units {params.units} \
-            --recognizer {params.recognizer:q} \
+            --recognizer {params.recognizer:q} {params.dnsmos} \
             --output {output.score:q} \
             --examples {output.examples:q} \
             --workers {threads} \

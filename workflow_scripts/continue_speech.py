@@ -3,7 +3,8 @@
 Reads speech shards, a tokenizer's codebook, a vocoder, and a model of units (a folder with speech.json). Each utterance
 is cut after the prompt, then encoded; the model continues, and the vocoder speaks prompt and continuation. Without
 --model, the settings' model `truth` takes the units of the true rest, and `shuffled` these units shuffled: the two ends
-of the scale. Writes units and FLAC (Parquet; columns in slamflow.shards.continuations).
+of the scale. Writes units and FLAC (Parquet; columns in slamflow.shards.continuations), and the list of prompts with
+the SHA-256 of their audio (JSON).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def main(argv: list[str]) -> None:
         "--vocoder", type=Path, required=True, help="folder that train_vocoder or convert_vocoder wrote"
     )
     parser.add_argument("--output", type=Path, required=True, help="the continuations, Parquet")
+    parser.add_argument("--prompts", type=Path, required=True, help="the list of prompts, JSON, to write")
     parser.add_argument("--workers", type=int, default=1, help="threads; their number changes nothing")
     arguments = parser.parse_args(argv)
     continue_speech(
@@ -35,6 +37,7 @@ def main(argv: list[str]) -> None:
         arguments.tokenizer_model,
         arguments.vocoder,
         arguments.output,
+        arguments.prompts,
         arguments.workers,
     )
 

@@ -1,6 +1,6 @@
 """Fetch one file of an asset from the first source that works, and verify it.
 
-Reads   a wheel of the package index, a web server, the Hugging Face hub or a local file (--settings, an AssetFile)
+Reads   a wheel of the package index, a web server, the Hugging Face hub or a local file (--settings, a FetchAsset)
 Writes  --output, the file, only once its size and SHA-256 are right
 Keeps   wheels and partial downloads in --downloads, which may be deleted between runs
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slamflow import commands
-from slamflow.assets.asset import AssetFile
+from slamflow.assets.asset import FetchAsset
 from slamflow.assets.fetch import fetch
 
 
@@ -20,8 +20,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--downloads", type=Path, default=Path("resources/.downloads"))
     arguments = parser.parse_args(argv)
-    file = commands.read_settings(AssetFile, arguments.settings)
-    fetch(file, arguments.name, arguments.output, arguments.downloads)
+    file = commands.read_settings(FetchAsset, arguments.settings)
+    fetch(file, arguments.name, arguments.output, arguments.downloads, file.ungated)
 
 
 if __name__ == "__main__":

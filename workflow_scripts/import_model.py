@@ -6,6 +6,7 @@ Writes an ordinary transformers folder with speech.json (--output).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from slamflow import commands, files
@@ -25,11 +26,13 @@ def main(argv: list[str]) -> None:
     settings = commands.read_settings(ImportModel, arguments.settings)
     codebook = files.read_json(arguments.codebook) if arguments.codebook else None
     vocabulary = ADAPTERS.module(arguments.adapter).convert(arguments.source, arguments.output)
-    if codebook and codebook["clusters"] != vocabulary.units:
+    units = codebook["clusters"] if codebook else vocabulary.units
+    spare = ADAPTERS.settings(arguments.adapter).spare_units
+    if units > vocabulary.units or (units < vocabulary.units and not spare):
         raise InputError(
-            f"{arguments.source}: the model speaks {vocabulary.units} units, the encoder {settings.encoder} has "
-            f"{codebook['clusters']}"
+            f"{arguments.source}: the model speaks {vocabulary.units} units, the encoder {settings.encoder} has {units}"
         )
+    vocabulary = replace(vocabulary, units=units)
     tokenizer = settings.tokenizer.model_dump(mode="json") if settings.tokenizer else None
     record = speech_record(vocabulary, settings.name, settings.encoder, tokenizer, codebook)
     files.write_json(arguments.output / "speech.json", record)

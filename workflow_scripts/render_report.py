@@ -1,7 +1,7 @@
 """Write the page of a run: scores, curves, speech to listen to, in one HTML file that needs nothing else.
 
-Reads the summary, the models' metrics.jsonl, unit shards beside their manifests, the vocoders' examples, and
-continuations with their transcripts; what is not given is left out of the page. Writes HTML.
+Reads the summary, the models' metrics.jsonl, the vocoders' examples, and continuations with their transcripts; what is
+not given is left out of the page. Writes HTML.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from slamflow.report.page import Sources, render
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
     parser.add_argument("--summary", type=Path, required=True, help="the summary, JSON")
-    parser.add_argument("--unit-manifests", type=Path, nargs="*", default=[], help="manifests of unit shards, JSON")
     parser.add_argument("--continuations", type=Path, nargs="*", default=[], help="continuations, Parquet")
     for flag, what in (
         ("--metrics", "the models' metrics.jsonl, by model"),
@@ -28,7 +27,6 @@ def main(argv: list[str]) -> None:
     arguments = parser.parse_args(argv)
     sources = Sources(
         summary=arguments.summary,
-        unit_manifests=arguments.unit_manifests,
         continuations=arguments.continuations,
         metrics=dict(arguments.metrics),
         transcripts=dict(arguments.transcripts),

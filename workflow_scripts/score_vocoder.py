@@ -1,8 +1,8 @@
 """Evaluate a vocoder: WER and PER of held-out speech, in the original and resynthesized from its units.
 
-Reads a vocoder, speech shards, the unit shards made from them, and a CTranslate2 Whisper. Writes word error rates by
-Whisper and phone error rates by hama, against the texts (JSON), and a few pairs to listen to (Parquet with id,
-speaker, text, the transcripts, and both sounds as FLAC).
+Reads a vocoder, speech shards, the unit shards made from them, a CTranslate2 Whisper, and the network of DNSMOS if its
+figures are wanted. Writes word error rates by Whisper and phone error rates by hama, against the texts, and DNSMOS's
+ratings (JSON), and a few pairs to listen to (Parquet with id, speaker, text, the transcripts, and both sounds as FLAC).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from slamflow import commands, files
-from slamflow.evaluation.intelligibility import choose, listen, summarize, versions, write_examples
+from slamflow.evaluation.dnsmos import Dnsmos
+from slamflow.evaluation.intelligibility import choose, listen, ratings, summarize, versions, write_examples
 from slamflow.recognition.whisper import WhisperRecognizer
 from slamflow.vocoders.job_settings import ScoreVocoder
 from slamflow.vocoders.vocoder import WEIGHTS, load_vocoder
@@ -26,6 +27,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--audio", type=Path, nargs="+", required=True, help="held-out speech shards")
     parser.add_argument("--units", type=Path, nargs="+", required=True, help="unit shards of the same corpora")
     parser.add_argument("--recognizer", type=Path, required=True, help="CTranslate2 Whisper folder")
+    parser.add_argument("--dnsmos", type=Path, help="network of DNSMOS P.835, ONNX; without it nothing is rated")
     parser.add_argument("--output", type=Path, required=True, help="the score, JSON")
     parser.add_argument("--examples", type=Path, required=True, help="pairs to listen to, Parquet")
     parser.add_argument("--workers", type=int, default=1, help="threads; their number changes nothing")
@@ -39,6 +41,7 @@ def main(argv: list[str]) -> None:
     score = {
         "encoder": settings.encoder,
         **summarize(heard),
+        "dnsmos": ratings(heard, Dnsmos(arguments.dnsmos), arguments.workers) if arguments.dnsmos else None,
         "vocoder_sha256": files.sha256_file(arguments.vocoder / WEIGHTS),
         "versions": versions(),
     }

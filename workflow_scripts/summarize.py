@@ -1,8 +1,8 @@
 """Gather everything that one wants to know of a run.
 
-Reads scores with their pairs, the models' training.json, the manifests of units and codebooks, the distances between
-voices, the scores of vocoders and continuations, and Snakemake's benchmark files ({rule}/{job}.tsv under the folder of
-job costs). Writes results/summary/<recipe>.json; print_summary shows it.
+Reads scores with their pairs, the models' training.json, unit shards beside their manifests, the manifests of
+codebooks, the distances between voices, the scores of vocoders and continuations, and Snakemake's benchmark files
+({rule}/{job}.tsv under the folder of job costs). Writes results/summary/<recipe>.json; print_summary shows it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--scores", type=Path, nargs="*", default=[], help="scores, JSON")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="their likelihoods, in the same order")
     parser.add_argument("--training", type=Path, nargs="*", default=[], help="the models' training.json")
-    parser.add_argument("--unit-manifests", type=Path, nargs="*", default=[], help="manifests of unit shards")
+    parser.add_argument(
+        "--unit-manifests", type=Path, nargs="*", default=[], help="manifests of unit shards; these lie beside"
+    )
     parser.add_argument("--codebooks", type=Path, nargs="*", default=[], help="manifests of codebooks")
     parser.add_argument("--voices", type=Path, nargs="*", default=[], help="distances between voices, JSON")
     parser.add_argument("--vocoders", type=Path, nargs="*", default=[], help="scores of vocoders, JSON")
     parser.add_argument("--generation", type=Path, nargs="*", default=[], help="scores of continuations, JSON")
+    parser.add_argument("--judgements", type=Path, nargs="*", default=[], help="a judge's grades of them, JSON")
     parser.add_argument("--job-costs", type=Path, help="folder with Snakemake's benchmark files, inside the results")
     parser.add_argument("--resources", type=Path, help="folder of assets and converted models, for their sizes")
     parser.add_argument("--output", type=Path, required=True, help="the summary, JSON")
@@ -38,6 +41,7 @@ def main(argv: list[str]) -> None:
         arguments.voices,
         arguments.vocoders,
         arguments.generation,
+        arguments.judgements,
         arguments.job_costs,
         arguments.resources,
     )

@@ -21,7 +21,7 @@ from .warm import Warm
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "recipes", "workflow_scripts", "examples")
-TARGETS = ("all", "units", "rows", "calibrations", "models", "scores", "vocoders", "continuations")
+TARGETS = ("all", "units", "rows", "calibrations", "models", "scores", "vocoders", "continuations", "leaderboard")
 SMALL = {
     "corpora": {
         "stories": {

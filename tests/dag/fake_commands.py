@@ -21,13 +21,18 @@ FOLDERS = {
     "convert_encoder": ["config.json", "model.safetensors", "preprocessor_config.json"],
     "convert_vocoder": ["vocoder.safetensors", "vocoder.json"],
 }
-OUTPUTS = {"--output", "--manifest", "--quarantine", "--pairs", "--score", "--examples", "--transcripts", "--text"}
+OUTPUTS = {
+    *("--output", "--manifest", "--quarantine", "--pairs", "--score", "--examples", "--transcripts", "--text"),
+    *("--prompts", "--answers"),
+}
 READ = {
     "train": {"--pairs"},
     "summarize": {"--pairs"},
     "score_benchmarks": {"--manifest"},
     "score_baselines": {"--manifest"},
     "render_report": {"--transcripts"},
+    "score_continuations": {"--prompts"},
+    "judge_continuations": {"--transcripts"},
 }
 """Flags of commands that read what others write by them."""
 WRITTEN = {"package_model": {"--model"}}

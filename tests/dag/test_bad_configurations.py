@@ -51,7 +51,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         ("corpora: {stories: {text: {source: file, path: nowhere.txt}}}", ["nowhere.txt", "no such file"]),
         (
             "models: {other: {adapter: slamkti, weights: slam, encoder: whisper}}",
-            ["models.other", "slamkit"],
+            ["models.other: adapter must be one of slamkit, twist"],
         ),
         (
             "models: {other: {adapter: slamkit, weights: nowhere, encoder: whisper}}",

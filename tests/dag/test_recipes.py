@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+from by_hand import put_in_place
 from slamflow.strict_yaml import load_yaml
 
 from .conftest import ROOT, TARGETS, Checkout, copy_checkout
 
-WHOLE = sorted(path.stem for path in ROOT.glob("recipes/*.yaml") if "recipe" in load_yaml(path))
+SCORED_ONLY = ["leaderboard"]
+"""Recipes that train nothing."""
+WHOLE = sorted({path.stem for path in ROOT.glob("recipes/*.yaml") if "recipe" in load_yaml(path)} - {*SCORED_ONLY})
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,24 @@ def test_a_shipped_recipe_makes_a_complete_graph(fresh: Checkout, tmp_path: Path
     prompts = config["corpora"][generation["corpus"]]["splits"]["test"].get("shards", 1) if generation else 0
     assert due["extract_units"] == recordings - prompts + due["collect_pairs"] + due["synthesize_stories"]
     assert due["summarize"] == due["render_report"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCORED_ONLY)
+def test_a_recipe_that_trains_nothing_makes_a_complete_graph(fresh: Checkout, tmp_path: Path, name: str) -> None:
+    config = with_few_shards(load_yaml(ROOT / f"recipes/{name}.yaml"))
+    put_in_place(config, fresh.work)
+    path = tmp_path / "few.yaml"
+    path.write_text(yaml.safe_dump(config))
+    due = jobs(fresh, path)
+    models = config["models"]
+    assert due["train"] == due["pack_tokens"] == 0
+    assert due["import_model"] == due["score_benchmarks"] == len(models)
+    assert due["fit_units"] == len({model["encoder"] for model in models.values()}) == len(config["encoders"])
+    assert due["build_benchmark"] == len(config["benchmarks"])
+    speaking = sum(model["encoder"] == config["generation"]["encoder"] for model in models.values())
+    assert due["continue_speech"] == due["score_continuations"] == speaking + 2
+    assert due["summarize"] == due["render_report"] == due["render_leaderboard"] == 1
 
 
 def test_tuning_the_pocket_cannot_change_another_recipe(fresh: Checkout) -> None:

@@ -164,6 +164,17 @@ def test_more_judged_utterances_rerun_the_vocoders_score_only(checkout: Checkout
     assert checkout.due() == {"score_vocoder": 1, **PAGE}
 
 
+def test_a_judge_is_asked_where_a_recipe_has_one_and_nothing_else_is_judged(checkout: Checkout) -> None:
+    judge = {"endpoint": "http://127.0.0.1:1/v1", "model": "any"}
+    checkout.edit_recipe(generation={"judge": judge})
+    judged = {"judge_continuations": ALL_CONTINUED["continue_speech"]}
+    # Prompt and continuation are transcribed apart too.
+    assert checkout.due() == {"score_continuations": ALL_CONTINUED["score_continuations"], **judged, **PAGE}
+    checkout.run("continuations")
+    checkout.edit_recipe(generation={"judge": {**judge, "model": "another"}})
+    assert checkout.due() == {**judged, **PAGE}
+
+
 def test_a_model_that_is_not_asked_to_continue_does_not(checkout: Checkout) -> None:
     checkout.edit_recipe(generation={"models": ["cold"]})
     for model in ("cold", "aligned"):

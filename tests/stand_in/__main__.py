@@ -66,6 +66,12 @@ def made(recipes: list[Path], folder: Path) -> Content:
 def serve(recipes: list[Path], folder: Path) -> tuple[StandIn, dict[str, str]]:
     """Serve what the recipes download, and write the overlay; returns the server and the environment that names it."""
     content = made(recipes, folder)
+    for place, files in content.folders.items():
+        for name, data in files.items():
+            path = folder / place / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.write_bytes(data)
     state = StandIn(files=content.files)
     # The same port as the last time: an address is part of the settings that a summary shows.
     port = folder / "port"

@@ -26,6 +26,7 @@ TABLES = 2
 COMMIT = "5" * 40
 """Commit of datasets that a recipe does not pin."""
 HUB = re.compile(r"hf://(?P<repo>(?:datasets/)?[^/]+/[^@]+)@(?P<commit>[^/]+)/(?P<path>.+)")
+WHISPER = "whisper_tiny_en"
 LOCAL = ("pypi://", "npm://", "file://")
 """Sources that a package index or the disk serves: these assets stay real."""
 
@@ -46,12 +47,16 @@ class Content:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.assets: dict[str, dict[str, Any]] = {}
+        self.folders: dict[str, dict[str, bytes]] = {}
+        """What a user has to put into place by hand: files by folder of the working folder and name."""
 
     def add(self, recipe: Recipe) -> None:
         """Add what one recipe takes. Raises KeyError that names a source for which nothing stands."""
         table = load_assets(ROOT / "recipes/assets.yaml", recipe.assets)
         single = set(re.findall(r"asset:(\w+/[\w.-]+)", recipe.model_dump_json()))
         for name in asset_uses(recipe, table):
+            if name == _recognizer(recipe):
+                continue
             asset = table[name]
             if all(source.startswith(LOCAL) for file in asset.files.values() for source in file.sources):
                 continue
@@ -64,6 +69,8 @@ class Content:
         for corpus in recipe.corpora.values():
             if corpus.is_downloaded:
                 self.add_dataset(corpus)
+            elif corpus.holds == "pairs" and getattr(corpus, "path", None):
+                self.folders[corpus.path] = speech.pair_folder(RECORDINGS)
 
     def stand_in(self, name: str, file: str, settings: AssetFile, recipe: Recipe) -> dict[str, Any]:
         """A file of an asset with this content in place of its own, which is put where it is served."""
@@ -90,6 +97,8 @@ class Content:
             layer = getattr(encoder, "layer", None)
             if encoder.codebook_file(sources) == place and layer is not None:
                 return models.hubert_kmeans(8 if encoder.tick_hz == 25 else 7, encoder.clusters, layer)
+        if name in {system.weights for system in recipe.systems.values()}:
+            return models.model_file(settings.sources[0], file)
         if file.endswith(".parquet"):
             return speech.parquet([{"text": story["text"]} for story in speech.stories(400)])
         if file.endswith(".csv"):
@@ -129,4 +138,11 @@ class Content:
             for name, architecture in architectures.items()
             if architecture is not None
         }
-        return {"assets": assets, "models": own, "rehearsal": {"archive_bytes": 1 << 20}}
+        heard = {"generation": {"recognizer": WHISPER}} if _recognizer(recipe) else {}
+        return {"assets": assets, "models": own, "rehearsal": {"archive_bytes": 1 << 20}, **heard}
+
+
+def _recognizer(recipe: Recipe) -> str | None:
+    """The Whisper that transcribes continuations, if it is not the one that stays real, which then stands for it."""
+    name = recipe.generation.recognizer if recipe.generation else WHISPER
+    return None if name == WHISPER else name

@@ -8,6 +8,7 @@ import json
 import pickle
 import re
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ import torch
 import transformers
 from safetensors.torch import load_file, save
 
+from slamflow.adapters.slamkit import export_slamkit
 from slamflow.tokenizers.networks.hubert import HubertEncoder
+from slamflow.vocabulary import CONFIG_IDS
 from stand_in.speech import sentences, stories
+from unit import published_models
 
 VOCABULARY = 640
 WIDTH = 32
@@ -191,6 +195,56 @@ def opt() -> dict[str, bytes]:
 
 
 @functools.cache
+def slamkit() -> dict[str, bytes]:
+    """A model of 500 units on Qwen2, as SlamKit's UnitLM.save_pretrained writes it."""
+    config = transformers.Qwen2Config(
+        **{**DECODER, "vocab_size": 502}, tie_word_embeddings=True, rope_theta=1e4, **CONFIG_IDS
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        plain, written = Path(folder, "plain"), Path(folder, "slamkit")
+        plain.mkdir()
+        for name, content in build(transformers.Qwen2ForCausalLM, config).items():
+            (plain / name).write_bytes(content)
+        export_slamkit(plain, written, "Qwen/Qwen2.5-0.5B")
+        return {path.name: path.read_bytes() for path in written.iterdir()}
+
+
+def written_with(units: int, write: Callable[[Path], Any]) -> dict[str, bytes]:
+    """The files that one of the writers of published formats gives, for this many units."""
+    few, published_models.UNITS = published_models.UNITS, units
+    try:
+        with tempfile.TemporaryDirectory() as parent:
+            folder = Path(parent, "model")
+            write(folder)
+            return {path.name: path.read_bytes() for path in folder.iterdir()}
+    finally:
+        published_models.UNITS = few
+
+
+@functools.cache
+def twist() -> dict[str, bytes]:
+    """TWIST's zips: of OPT, and of LLaMA, which is the folder of one."""
+    opt_zip = written_with(500, published_models.twist)["TWIST-tiny.zip"]
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in written_with(500, published_models.twist_llama).items():
+            archive.writestr(f"TWIST-7B/{name}", content)
+    return {"TWIST-350M.zip": opt_zip, "TWIST-1.3B.zip": opt_zip, "TWIST-7B.zip": file.getvalue()}
+
+
+@functools.cache
+def gslm() -> dict[str, bytes]:
+    """GSLM's archive for 100 units."""
+    return {"hubert100_lm.tgz": written_with(100, published_models.gslm)["tiny_lm.tgz"]}
+
+
+@functools.cache
+def slm() -> dict[str, bytes]:
+    """Scaled Optimal's folder."""
+    return written_with(500, published_models.slm)
+
+
+@functools.cache
 def hifigan() -> dict[str, bytes]:
     """A unit HiFi-GAN with durations for 500 units at 25 a second, as textlesslib publishes it."""
     torch.manual_seed(0)
@@ -230,6 +284,10 @@ def hifigan() -> dict[str, bytes]:
 
 FAMILIES: dict[str, Callable[[], dict[str, bytes]]] = {
     "hifigan": hifigan,
+    "slprl/slam": slamkit,
+    "twist/lms": twist,
+    "gslm/hubert/lm_": gslm,
+    "gslm-scaling": slm,
     "qwen": qwen2,
     "llama": llama,
     "opt": opt,

@@ -180,6 +180,15 @@ def spoken_preferences(columns: dict[str, Any], part: int, count: int) -> bytes:
     return parquet(rows)
 
 
+def pair_folder(count: int) -> dict[str, bytes]:
+    """The files of a benchmark that is published as a folder of pairs, long enough to be continued."""
+    files = {}
+    for number in range(count):
+        files[f"{number}_correct.wav"] = recording(number, count, 3, "WAV")
+        files[f"{number}_incorrect.wav"] = recording((number + 5) % count, count, 3, "WAV")
+    return files
+
+
 def swag(count: int) -> bytes:
     """SWAG's CSV of the training part: a sentence, the beginning of the next one, and four ends for it."""
     lines = [",video-id,fold-ind,startphrase,sent1,sent2,gold-source,ending0,ending1,ending2,ending3,label"]

@@ -1,16 +1,40 @@
-"""Every adapter of a published system keeps the family's contract."""
+"""Every adapter of a published system keeps the family's contract, and scores as its authors do."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import import_model as command
+from slamflow import files
 from slamflow.adapters import ADAPTERS, SystemSettings
 from slamflow.errors import InputError
+from slamflow.generation.sampling import continue_units
+from slamflow.lm.speech import read_speech
+from slamflow.recipe.generation import Sampling
+from slamflow.scorers import mean_nll
+from slamflow.scorers.language_model import LanguageModelScorer
 
-SCRIPTS = Path(command.__file__).parent
+from .published_models import WRITERS
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def imported(adapter: str, source: Path, output: Path, *more: str) -> Path:
+    command.main(["--adapter", adapter, "--source", str(source), "--output", str(output), *more])
+    return output
+
+
+def sequences(units: int) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    return [random.integers(0, units, size=size).astype(np.uint16) for size in (2, 40, 3, 17, 29)]
 
 
 @pytest.mark.parametrize("name", ADAPTERS.names())
@@ -18,13 +42,66 @@ def test_the_settings_name_the_kind(name: str) -> None:
     settings = ADAPTERS.settings(name)
     assert issubclass(settings, SystemSettings)
     assert settings.__doc__
+    assert ADAPTERS.module(name).__doc__
     found = settings.model_validate({"adapter": name, "weights": "asset", "encoder": "hubert"})
     assert (found.adapter, found.weights, found.encoder) == (name, "asset", "hubert")
 
 
 @pytest.mark.parametrize("name", ADAPTERS.names())
 def test_a_folder_of_another_format_is_refused(name: str, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "other"}')
-    with pytest.raises(InputError, match=r"config\.json"):
-        command.main(["--adapter", name, "--source", str(tmp_path), "--output", str(tmp_path / "out")])
+    source = tmp_path / "source"
+    source.mkdir()
+    with pytest.raises(InputError, match=str(source)):
+        imported(name, source, tmp_path / "out")
+    (source / "config.json").write_text('{"model_type": "other"}')
+    with pytest.raises(InputError, match=str(source)):
+        imported(name, source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_every_adapter_has_a_model_here() -> None:
+    assert {adapter for adapter, _ in WRITERS.values()} == set(ADAPTERS.names())
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_it_scores_as_its_authors_do(name: str, tmp_path: Path) -> None:
+    adapter, write = WRITERS[name]
+    published = write(tmp_path / "source")
+    before = {path.name: path.stat().st_size for path in (tmp_path / "source").iterdir()}
+    model = imported(adapter, tmp_path / "source", tmp_path / "model")
+    assert sorted(path.name for path in model.iterdir()) == ["config.json", "model.safetensors", "speech.json"]
+    assert {path.name: path.stat().st_size for path in (tmp_path / "source").iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "source"]
+
+    scorer = LanguageModelScorer.load(model)
+    assert scorer.vocabulary.units == published.units
+    some = sequences(published.units)
+    expected = [published.mean_nll(units.tolist()) for units in some]
+    assert np.ptp(expected) > 0.1
+    for positions in (1, 50, 4096):
+        scorer.positions = positions
+        np.testing.assert_allclose(mean_nll(scorer, some), expected, atol=1e-4)
+
+    [said] = continue_units(scorer.model, scorer.vocabulary, ["a"], [some[1]], Sampling(max_new_tokens=20))
+    assert all(unit < published.units for unit in said.units)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_record_says_where_it_is_from(name: str, tmp_path: Path) -> None:
+    adapter, write = WRITERS[name]
+    units = write(tmp_path / "source").units
+    files.write_json(tmp_path / "codebook.json", {"clusters": units, "sha256": "0" * 64, "frame_rate_hz": 25.0})
+    settings = {"name": "theirs", "encoder": "mel", "tokenizer": {"kind": "logmel", "clusters": units}}
+    flags = ("--settings", json.dumps(settings), "--codebook", str(tmp_path / "codebook.json"))
+    record, vocabulary = read_speech(imported(adapter, tmp_path / "source", tmp_path / "model", *flags))
+    assert (record["model"], record["encoder"], record["tokenizer"]["kind"]) == ("theirs", "mel", "logmel")
+    assert (record["codebook_sha256"], vocabulary.units) == ("0" * 64, units)
+
+    for clusters in (units + 1, units - 1):
+        files.write_json(tmp_path / "codebook.json", {"clusters": clusters})
+        if clusters < units and ADAPTERS.settings(adapter).spare_units:
+            _, fewer = read_speech(imported(adapter, tmp_path / "source", tmp_path / "model", *flags))
+            assert fewer.units == clusters
+            continue
+        with pytest.raises(InputError, match=f"speaks {units} units, the encoder mel has {clusters}"):
+            imported(adapter, tmp_path / "source", tmp_path / "model", *flags)

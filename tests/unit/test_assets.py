@@ -16,6 +16,7 @@ import zipfile
 from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,9 +25,12 @@ from pydantic import TypeAdapter
 
 import fetch_asset
 from slamflow.assets import http, transfer, wheel
-from slamflow.assets.asset import Asset, AssetFile
+from slamflow.assets.asset import Asset, AssetFile, FetchAsset
 from slamflow.assets.fetch import fetch
 from slamflow.errors import InputError
+from slamflow.jobs.assets import AssetJobs
+from slamflow.jobs.sources import Sources
+from slamflow.recipe.loading import load_assets
 from stand_in.server import COMMIT, GATED, GOOD_TOKEN, PRIVATE, StandIn, start
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -370,6 +374,28 @@ def test_a_file_of_the_hub(hub: StandIn, tmp_path: Path) -> None:
     assert all("Authorization" not in headers for _, _, headers in hub.requests)
     fetch(hub_file("datasets/owner/words", "words.txt"), "a/words", tmp_path / "words", tmp_path / "downloads")
     assert (tmp_path / "words").read_bytes() == b"words"
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("token", [None, GOOD_TOKEN])
+def test_a_gate_names_what_needs_no_login(tmp_path: Path, monkeypatch: Any, token: str | None) -> None:
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    for repo, named in ((GATED, True), ("owner/nothing", False)):
+        with pytest.raises(InputError) as caught:
+            fetch(hub_file(repo, "weights.bin"), "a/b", tmp_path / "b", tmp_path / "downloads", ungated="smollm2_1_7b")
+        assert ("or name smollm2_1_7b in the recipe" in str(caught.value)) == named
+    assert "accept its terms" in failure(hub_file(GATED, "weights.bin"), tmp_path)
+
+
+def test_what_a_gated_asset_of_the_table_names_is_there_and_not_gated() -> None:
+    table = load_assets(ROOT / "recipes/assets.yaml", {})
+    gated = {name: entry.ungated for name, entry in table.items() if entry.ungated}
+    assert gated == {"llama_3_2_1b": "smollm2_1_7b"}
+    assert all(table[name].ungated is None for name in gated.values())
+    wildcards = SimpleNamespace(asset="llama_3_2_1b", file="config.json")
+    settings = AssetJobs(Sources(table, ROOT)).fetch_asset(wildcards)
+    assert FetchAsset.model_validate_json(settings).ungated == "smollm2_1_7b"
 
 
 @pytest.mark.usefixtures("hub")

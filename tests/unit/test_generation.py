@@ -23,8 +23,12 @@ from transformers import (
     OPTForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
 )
 
+import collect_pairs
 import continue_speech
 import score_continuations
 from slamflow import files
@@ -34,13 +38,13 @@ from slamflow.evaluation.bootstrap import interval
 from slamflow.generation import gen_ppl
 from slamflow.generation.auto_bleu import auto_bleu
 from slamflow.generation.gen_ppl import TextScorer
-from slamflow.generation.prompts import choose_waves, encode_prompts, shuffled
-from slamflow.generation.sampling import continue_units, draw
+from slamflow.generation.prompts import Utterance, by_name, choose_utterances, encode_prompts, prompt_list, shuffled
+from slamflow.generation.sampling import continue_units, draw, penalize
 from slamflow.generation.scores import is_loop, summarize
 from slamflow.lm.speech import speech_record
 from slamflow.recipe.generation import Bootstrap, ContinueSpeech, Sampling, ScoreContinuations
 from slamflow.scorers import mean_nll
-from slamflow.sharding import stable_hash
+from slamflow.sharding import shard_names, stable_hash
 from slamflow.shards.continuations import read_continuations
 from slamflow.shards.speech import SCHEMA as SPEECH_SCHEMA
 from slamflow.text.grammar import write_stories
@@ -113,6 +117,9 @@ def slow_continuation(model: PreTrainedModel, item: str, prompt: np.ndarray, set
     drawn: list[int] = []
     for chance in chances:
         logits = model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0, -1].double()
+        for token in set(tokens):
+            factor = settings.repetition_penalty if logits[token] < 0 else 1 / settings.repetition_penalty
+            logits[token] *= factor
         logits[0] = -math.inf
         order = sorted(range(len(logits)), key=lambda token: -float(logits[token]))[: settings.top_k]
         weights = [math.exp(float(logits[token] - logits[order[0]]) / settings.temperature) for token in order]
@@ -137,16 +144,18 @@ def some_prompts(count: int = 7) -> tuple[list[str], list[np.ndarray]]:
     ]
 
 
+@pytest.mark.parametrize("penalty", [1.0, 1.1, 3.0])
 @pytest.mark.parametrize("make", [llama, opt])
-def test_a_batch_continues_as_each_prompt_alone(make: Any) -> None:
-    model, settings = make(), Sampling(max_new_tokens=40, top_k=6, temperature=1.5, seed=3)
+def test_a_batch_continues_as_each_prompt_alone(make: Any, penalty: float) -> None:
+    model = make()
+    settings = Sampling(max_new_tokens=40, top_k=6, temperature=1.5, seed=3, repetition_penalty=penalty)
     ids, prompts = some_prompts()
     found = continue_units(model, VOCABULARY, ids, prompts, settings)
     expected = [slow_continuation(model, item, prompt, settings) for item, prompt in zip(ids, prompts, strict=True)]
     assert [continuation.units.tolist() for continuation in found] == expected
     assert [continuation.ended for continuation in found] == [len(units) < 40 for units in expected]
-    # The case has to have both.
-    assert {continuation.ended for continuation in found} == {True, False}
+    # The case has to have both; a penalty is on EOS as well, which is BOS.
+    assert penalty > 1 or {continuation.ended for continuation in found} == {True, False}
 
 
 def test_the_order_of_the_items_changes_nothing_and_the_seed_does() -> None:
@@ -160,6 +169,58 @@ def test_the_order_of_the_items_changes_nothing_and_the_seed_does() -> None:
     # Two items with the same prompt are drawn apart.
     twins = continue_units(model, VOCABULARY, ["a", "b"], [prompts[1], prompts[1]], settings)
     assert twins[0].units.tolist() != twins[1].units.tolist()
+
+
+def test_the_penalty_is_on_what_was_said_and_bos() -> None:
+    """By hand: positive logits by 2, negative times 2; token 2 was not said."""
+    logits = torch.tensor([[4.0, 2.0, 3.0, -1.0, 0.0]])
+    seen = torch.tensor([[True, True, False, True, True]])
+    assert penalize(logits, seen, 2.0).tolist() == [[2.0, 1.0, 3.0, -2.0, 0.0]]
+    assert penalize(logits, seen, 1.0) is logits
+
+
+@pytest.mark.parametrize("penalty", [0.7, 1.1, 2.0])
+def test_the_penalty_is_that_of_transformers(penalty: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    tokens = torch.randint(1, 20, (5, 9), generator=rng)
+    logits = torch.randn(5, 24, generator=rng)
+    seen = torch.zeros(5, 24, dtype=torch.bool).scatter(1, tokens, True)
+    expected = RepetitionPenaltyLogitsProcessor(penalty)(tokens, logits)
+    assert torch.equal(penalize(logits, seen, penalty), expected)
+    assert not torch.equal(expected, logits)
+
+
+@pytest.mark.parametrize("make", [llama, opt])
+def test_the_likeliest_continuation_is_that_of_generate(make: Any) -> None:
+    """transformers' own loop, with its penalty over BOS, the prompt and what was generated."""
+    model, settings = make(), Sampling(max_new_tokens=40, top_k=1, repetition_penalty=1.1)
+    ids, prompts = some_prompts()
+    found = continue_units(model, VOCABULARY, ids, prompts, settings)
+    plain = continue_units(model, VOCABULARY, ids, prompts, settings.model_copy(update={"repetition_penalty": 1.0}))
+    for prompt, continuation in zip(prompts, found, strict=True):
+        tokens = torch.tensor([[1, *(prompt.astype(int) + 2)]])
+        said = model.generate(
+            tokens,
+            attention_mask=torch.ones_like(tokens),
+            do_sample=False,
+            max_new_tokens=40,
+            repetition_penalty=1.1,
+            suppress_tokens=[0],
+        )[0, tokens.shape[1] :].tolist()
+        assert continuation.units.tolist() == [token - 2 for token in said if token != 1]
+    assert [one.units.tolist() for one in plain] != [one.units.tolist() for one in found]
+
+
+def test_chances_of_a_token_are_those_of_transformers_processors() -> None:
+    """Penalty, temperature, top-k, in the order of generate."""
+    logits, tokens = torch.tensor([[2.0, -1.0, 1.9, 0.5, -3.0]]), torch.tensor([[0, 3, 1]])
+    scores = RepetitionPenaltyLogitsProcessor(1.3)(tokens, logits)
+    scores = TopKLogitsWarper(3)(tokens, TemperatureLogitsWarper(0.8)(tokens, scores))
+    seen = torch.zeros(1, 5, dtype=torch.bool).scatter(1, tokens, True)
+    chances = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+    drawn = draw(penalize(logits, seen, 1.3).expand(20_000, -1), chances, temperature=0.8, top_k=3)
+    shares = np.bincount(drawn.numpy(), minlength=5) / 20_000
+    np.testing.assert_allclose(shares, scores.softmax(1)[0].numpy(), atol=1e-3)
 
 
 def test_draws_follow_the_probabilities_of_the_likeliest() -> None:
@@ -261,7 +322,9 @@ def test_a_story_told_in_parts_is_put_together(tmp_path: Path) -> None:
         "short.prompt": noise(6, 2.0),
         "short.ending": noise(7, 1.5),
     }
-    found = {name: (text, wave) for name, text, wave in choose_waves([write_speech(tmp_path / "x", waves)], 9, 3.0)}
+    chosen, left_out = choose_utterances([write_speech(tmp_path / "x", waves)], Sampling(prompts=9), "stories")
+    found = {one.id: (one.text, one.wave) for one in chosen}
+    assert left_out == {"too_short": 1, "unreadable": 0}
     assert set(found) == {"a", "whole", "file.v2"}
     assert found["a"][0] == "Text of a.prompt. Text of a.ending."
     assert np.array_equal(found["a"][1], np.concatenate([waves["a.prompt"], waves["a.ending"]]))
@@ -274,9 +337,82 @@ def test_prompts_are_chosen_by_their_ids_alone(tmp_path: Path) -> None:
         write_speech(tmp_path / "0", {name: waves[name] for name in list(waves)[:3]}),
         write_speech(tmp_path / "1", {name: waves[name] for name in list(waves)[3:]}),
     ]
-    chosen = [name for name, _, _ in choose_waves(shards, 4, 3.0)]
+    chosen = [one.id for one in choose_utterances(shards, Sampling(prompts=4), "recordings")[0]]
     assert chosen == sorted(waves, key=stable_hash)[:4]
-    assert chosen == [name for name, _, _ in choose_waves(shards[::-1], 4, 3.0)]
+    assert chosen == [one.id for one in choose_utterances(shards[::-1], Sampling(prompts=4), "recordings")[0]]
+
+
+def test_names_are_sorted_as_slamkit_sorts_them() -> None:
+    names = ["story", "10_b", "9", "10_a", "2+x", "100.voice", "3d", "a/7", "a/11", "0"]
+    assert sorted(names, key=by_name) == ["0", "2+x", "9", "10_a", "10_b", "100.voice", "3d", "story", "a/7", "a/11"]
+
+
+def write_pairs(folder: Path, names: list[str]) -> Path:
+    """A benchmark as it is published: NAME_correct.wav and NAME_incorrect.wav, written in this order."""
+    folder.mkdir()
+    for name in names:
+        for index, side in enumerate(("correct", "incorrect")):
+            soundfile.write(folder / f"{name}_{side}.wav", noise(int(name) + 50 * index, 4.5), SAMPLE_RATE)
+    return folder
+
+
+def frozen(folder: Path, shards: int, work: Path) -> dict[str, Any]:
+    """The list of the first five prompts of a folder of pairs, by way of the command that collects these."""
+    paths = []
+    for shard in shard_names(shards):
+        pairs = {"kind": "spoken_pairs", "task": "sstorycloze", "path": "", "splits": {"test": {"shards": shards}}}
+        place = work / shard
+        collect_pairs.main(
+            [
+                *("--settings", json.dumps({"corpus": "ssc", "split": "test", "shard": shard, "pairs": pairs})),
+                *("--source", str(folder), "--output", f"{place}.parquet", "--text", f"{place}.jsonl"),
+                *("--manifest", f"{place}.json", "--quarantine", f"{place}.aside.jsonl"),
+            ]
+        )
+        paths.insert(0, work / f"{shard}.parquet")
+    sampling = Sampling(prompts=5, order="name")
+    settings = ContinueSpeech(model="truth", corpus="ssc/test", holds="pairs", encoder=LOGMEL, sampling=sampling)
+    utterances, left_out = choose_utterances(paths, sampling, "pairs")
+    tokenizer = FrameTokenizer(load_frames(LOGMEL, None, CPU), Quantizer(codebook(), CPU))
+    prompts = encode_prompts(utterances, 3.0, tokenizer, with_rest=False)
+    return prompt_list(settings, utterances, prompts, left_out)
+
+
+def test_the_published_prompts_are_the_first_right_recordings(tmp_path: Path) -> None:
+    """The same list whatever the order in which a file system gives the files, and however many shards there are."""
+    names = [str(number) for number in (3, 20, 11, 1, 2, 100, 7)]
+    folder = write_pairs(tmp_path / "pairs", names)
+    found = frozen(folder, 1, tmp_path)
+    assert [one["id"] for one in found["prompts"]] == ["1", "2", "3", "7", "11"]
+    recordings = [folder / f"{one['id']}_correct.wav" for one in found["prompts"]]
+    assert [one["sha256"] for one in found["prompts"]] == [files.sha256_file(path) for path in recordings]
+    assert (found["n"], found["asked"], found["order"], found["corpus"]) == (5, 5, "name", "ssc/test")
+    assert found["left_out"] == {"too_short": 0, "unreadable": 0, "no_units": 0}
+    assert frozen(write_pairs(tmp_path / "other", sorted(names, reverse=True)), 3, tmp_path) == found
+    # Another recording under the same name is another list.
+    soundfile.write(recordings[0], noise(77, 4.5), SAMPLE_RATE)
+    changed = frozen(folder, 1, tmp_path)
+    assert [one["id"] for one in changed["prompts"]] == [one["id"] for one in found["prompts"]]
+    assert changed["sha256"] != found["sha256"]
+
+
+def test_a_wrong_recording_is_never_a_prompt(tmp_path: Path) -> None:
+    waves = {f"p{index}.{side}": noise(index, 5.0) for index in range(6) for side in ("good", "bad")}
+    path = write_speech(tmp_path / "x", waves)
+    for order in ("hash", "name"):
+        chosen, _ = choose_utterances([path], Sampling(prompts=9, order=order), "pairs")
+        assert sorted(one.id for one in chosen) == [f"p{index}" for index in range(6)]
+        assert all(one.text == f"Text of {one.id}.good." for one in chosen)
+
+
+def test_what_cannot_be_a_prompt_is_counted_and_replaced(tmp_path: Path) -> None:
+    waves = {f"{index}.good": noise(index, 3.5 if index == 1 else 5.0) for index in range(6)}
+    rows = pq.read_table(write_speech(tmp_path / "x", waves)).to_pylist()
+    rows[2]["audio"] = b"nonsense"
+    pq.write_table(pa.Table.from_pylist(rows, SPEECH_SCHEMA), tmp_path / "x")
+    chosen, left_out = choose_utterances([tmp_path / "x"], Sampling(prompts=3, order="name"), "pairs")
+    assert [one.id for one in chosen] == ["0", "3", "4"]
+    assert left_out == {"too_short": 1, "unreadable": 1}
 
 
 def test_bad_audio_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -284,10 +420,16 @@ def test_bad_audio_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     rows = pq.read_table(path).to_pylist()
     rows[1]["audio"] = b"nonsense"
     pq.write_table(pa.Table.from_pylist(rows, SPEECH_SCHEMA), path)
-    assert {name for name, _, _ in choose_waves([path], 9, 3.0)} == {"u0", "u2", "u3"}
+    chosen, left_out = choose_utterances([path], Sampling(prompts=9), "recordings")
+    assert {one.id for one in chosen} == {"u0", "u2", "u3"}
+    assert left_out == {"too_short": 0, "unreadable": 1}
     assert "u1 is left out" in caplog.text
     with pytest.raises(InputError, match="0 utterances last 10 s or longer"):
-        choose_waves([path], 9, 9.0)
+        choose_utterances([path], Sampling(prompts=9, prompt_seconds=9.0), "recordings")
+
+
+def uncut(wave: np.ndarray) -> Utterance:
+    return Utterance("x", "t", wave, "0" * 64)
 
 
 def test_a_prompt_knows_nothing_of_what_follows() -> None:
@@ -296,7 +438,7 @@ def test_a_prompt_knows_nothing_of_what_follows() -> None:
     tokenizer = FrameTokenizer(encoder, quantizer)
     start = noise(1, 2.0)
     whole = [np.concatenate([start, ending]) for ending in (noise(2, 2.0), noise(3, 3.0), 3 * noise(4, 2.0))]
-    found = encode_prompts([("x", None, wave) for wave in whole], 2.0, tokenizer, with_rest=True)
+    found = encode_prompts([uncut(wave) for wave in whole], 2.0, tokenizer, with_rest=True)
     alone = deduplicate(quantizer.assign(encoder.encode([start])[0])[0])[0]
     assert len(set(alone.tolist())) > 3
     for prompt in found:
@@ -311,12 +453,12 @@ def test_the_rest_is_encoded_apart_and_goes_on_from_the_prompt() -> None:
     tokenizer = FrameTokenizer(encoder, quantizer)
     steady = np.tile(noise(1, 0.1), 40)
     for wave in (np.concatenate([noise(2, 2.0), noise(3, 2.0)]), steady):
-        prompt = encode_prompts([("x", "t", wave)], 2.0, tokenizer, with_rest=True)[0]
+        prompt = encode_prompts([uncut(wave)], 2.0, tokenizer, with_rest=True)[0]
         rest = deduplicate(quantizer.assign(encoder.encode([wave[32000:]])[0])[0])[0].tolist()
         assert prompt.rest.tolist() == (rest[1:] if rest[0] == prompt.units[-1] else rest)
-    assert len(encode_prompts([("x", "t", steady)], 2.0, tokenizer, with_rest=False)[0].rest) == 0
+    assert len(encode_prompts([uncut(steady)], 2.0, tokenizer, with_rest=False)[0].rest) == 0
     with pytest.raises(InputError, match="too short for one unit"):
-        encode_prompts([("x", "t", steady)], 0.01, tokenizer, with_rest=False)
+        encode_prompts([uncut(steady)], 0.01, tokenizer, with_rest=False)
 
 
 def test_shuffling_changes_the_order_only() -> None:
@@ -399,15 +541,22 @@ def test_a_text_begins_behind_the_document_separator_or_bos(tmp_path: Path) -> N
         TextScorer(write_text_model(tmp_path / "c"))
 
 
-def item(nll: float | None, repeated: float | None, loop: bool = False) -> dict[str, Any]:
-    return {"nll": nll, "auto_bleu": repeated, "tokens": None if nll is None else 5, "loop": loop}
+def item(nll: float | None, repeated: float = 0.0, loop: bool = False, words: int = 3) -> dict[str, Any]:
+    return {
+        "nll": nll,
+        "auto_bleu": repeated,
+        "tokens": None if nll is None else 5,
+        "loop": loop,
+        "words": 0 if nll is None else words,
+    }
 
 
-def test_empty_transcripts_are_counted_and_left_out() -> None:
-    score = summarize([item(1.0, 0.2), item(None, None), item(3.0, 0.0)], Bootstrap())
+def test_empty_transcripts_count_0_in_auto_bleu_and_are_left_out_of_gen_ppl() -> None:
+    """By hand: exp((1 + 3) / 2), and (0.2 + 0 + 0.4) / 3."""
+    score = summarize([item(1.0, 0.2), item(None), item(3.0, 0.4)], Bootstrap())
     assert (score["n"], score["empty_transcripts"], score["tokens"]) == (3, 1, 10)
-    assert score["gen_ppl"] == pytest.approx(math.exp(2.0))
-    assert score["auto_bleu"] == pytest.approx(0.1)
+    assert score["gen_ppl"] == score["gen_ppl_without_loops"] == pytest.approx(math.exp(2.0))
+    assert score["auto_bleu"] == pytest.approx(0.2)
     low, high = score["gen_ppl_ci95"]
     assert math.exp(1.0) - 1e-9 <= low < score["gen_ppl"] < high <= math.exp(3.0) + 1e-9
 
@@ -419,14 +568,21 @@ def test_the_settings_of_the_bootstrap_reach_the_intervals() -> None:
     assert ScoreContinuations().bootstrap == Bootstrap(resamples=2000, seed=0)
 
 
-def test_loops_are_counted_and_leave_only_gen_ppl() -> None:
-    score = summarize([item(4.0, 0.1), item(1.0, 0.9, loop=True), item(5.0, 0.2)], Bootstrap())
-    assert (score["n"], score["empty_transcripts"], score["looped_transcripts"], score["tokens"]) == (3, 0, 1, 10)
+def test_the_published_gen_ppl_has_loops_and_marks_and_ours_has_not() -> None:
+    """By hand: (4 + 1 + 5 + 8) / 4 with the loop and the lone full stop, (4 + 5) / 2 without."""
+    items = [item(4.0, 0.1), item(1.0, 0.9, loop=True), item(5.0, 0.2), item(8.0, 0.0, words=0)]
+    score = summarize(items, Bootstrap())
+    counts = ("n", "empty_transcripts", "wordless_transcripts", "looped_transcripts", "tokens")
+    assert [score[key] for key in counts] == [4, 0, 1, 1, 20]
     assert score["gen_ppl"] == pytest.approx(math.exp(4.5))
-    assert score["gen_ppl_with_loops"] == pytest.approx(math.exp(10 / 3))
-    assert score["auto_bleu"] == pytest.approx(0.4)
-    alone = summarize([item(4.0, 0.1), item(1.0, 0.9, loop=True)], Bootstrap())
-    assert (alone["gen_ppl"], alone["auto_bleu"]) == (None, pytest.approx(0.5))
+    assert score["gen_ppl_without_loops"] == pytest.approx(math.exp(4.5))
+    assert score["auto_bleu"] == pytest.approx(0.3)
+    other = summarize([*items[:2], item(6.0, 0.2), items[3]], Bootstrap())
+    assert math.log(other["gen_ppl"]) == pytest.approx(19 / 4)
+    assert math.log(other["gen_ppl_without_loops"]) == pytest.approx(5.0)
+    alone = summarize(items[:2], Bootstrap())
+    assert alone["gen_ppl_without_loops"] is None
+    assert (math.log(alone["gen_ppl"]), alone["auto_bleu"]) == (pytest.approx(2.5), pytest.approx(0.5))
     json.dumps(alone, allow_nan=False)
 
 
@@ -438,11 +594,11 @@ def test_what_is_a_loop() -> None:
     assert is_loop("The cat sat. " + "And then I had one. " * 20)
 
 
-@pytest.mark.parametrize("items", [[item(None, None)] * 3, [item(1.0, 0.0), item(None, None)]])
+@pytest.mark.parametrize("items", [[item(None)] * 3, [item(1.0), item(None)]])
 def test_too_few_transcripts_have_no_figure(items: list[dict[str, Any]]) -> None:
     score = summarize(items, Bootstrap())
-    assert score["gen_ppl"] is None
-    assert score["auto_bleu"] is None
+    assert score["gen_ppl"] is score["gen_ppl_ci95"] is score["gen_ppl_without_loops"] is None
+    assert score["auto_bleu"] == 0.0
     json.dumps(score, allow_nan=False)
 
 
@@ -491,9 +647,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(workplace: Path, output: Path, name: str, *source: str, workers: int = 1) -> list[dict[str, Any]]:
     sampling = Sampling(prompts=3, prompt_seconds=1.5, max_new_tokens=30, temperature=1.2)
+    settings = ContinueSpeech(model=name, corpus="stories/test", holds="stories", encoder=LOGMEL, sampling=sampling)
     continue_speech.main(
         [
-            *("--settings", ContinueSpeech(model=name, encoder=LOGMEL, sampling=sampling).model_dump_json()),
+            *("--settings", settings.model_dump_json(), "--prompts", f"{output}.prompts.json"),
             *(*source, "--audio", str(workplace / "audio.parquet"), "--workers", str(workers)),
             *("--codebook", str(workplace / "codebook.safetensors"), "--vocoder", str(workplace / "vocoder")),
             *("--output", str(output)),
@@ -539,23 +696,31 @@ def test_the_same_bytes_with_more_workers(workplace: Path, tmp_path: Path) -> No
 
 
 class Typist:
-    """Hears a fixed text in each sound; nothing in the first."""
+    """Hears a fixed text in each sound, nothing in the first."""
+
+    asked: list[list[int]] = []
 
     def __init__(self, *_: Any) -> None:
         self.workers = 1
 
     def transcribe_all(self, waves: list[np.ndarray]) -> Iterator[str]:
-        assert all(len(wave) > SAMPLE_RATE for wave in waves)
-        yield from [" .", "the dog ran", "the cat and the cat sat"][: len(waves)]
+        self.asked.append([len(wave) for wave in waves])
+        yield from ["", "the dog ran", "the cat and the cat sat"][: len(waves)]
 
 
-def test_scores_and_transcripts_are_written(workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_scores_and_transcripts_are_written(
+    workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    monkeypatch.setattr(Typist, "asked", [])
+    bootstrap = Bootstrap(resamples=300, seed=5)
     rows = run(workplace, tmp_path / "truth.parquet", "truth")
     monkeypatch.setattr(score_continuations, "WhisperRecognizer", Typist)
     score_continuations.main(
         [
-            *("--settings", ScoreContinuations(bootstrap=Bootstrap(resamples=300, seed=5)).model_dump_json()),
+            *("--settings", ScoreContinuations(bootstrap=bootstrap, apart=apart).model_dump_json()),
             *("--continuations", str(tmp_path / "truth.parquet"), "--recognizer", "unused"),
+            *("--prompts", str(tmp_path / "truth.parquet.prompts.json")),
             *("--text-model", str(workplace / "text"), "--output", str(tmp_path / "score.json")),
             *("--transcripts", str(tmp_path / "transcripts.jsonl")),
         ]
@@ -564,10 +729,20 @@ def test_scores_and_transcripts_are_written(workplace: Path, tmp_path: Path, mon
     items = files.read_jsonl(tmp_path / "transcripts.jsonl")
     assert [found["id"] for found in items] == [row["id"] for row in rows]
     assert (score["model"], score["n"], score["empty_transcripts"]) == ("truth", 3, 1)
+    listed = files.read_json(tmp_path / "truth.parquet.prompts.json")
+    assert [found["id"] for found in items] == [prompt["id"] for prompt in listed["prompts"]]
+    assert score["prompts"]["sha256"] == listed["sha256"]
     assert items[0]["nll"] is None
     assert items[2]["auto_bleu"] == pytest.approx(2 / 5)
     assert {found["model"] for found in items} == {"truth"}
-    nll = mean_nll(TextScorer(workplace / "text"), ["the dog ran", "the cat and the cat sat"])
+    assert items[0]["auto_bleu"] == 0
+    assert all(("continuation_transcript" in found) == apart for found in items)
+    whole = [round(row["seconds"] * SAMPLE_RATE) for row in rows]
+    prompts = [round(row["prompt_seconds"] * SAMPLE_RATE) for row in rows]
+    rests = [length - cut for length, cut in zip(whole, prompts, strict=True)]
+    assert Typist.asked == ([whole, prompts, rests] if apart else [whole])
+    # Whisper begins with a blank, and so does what is scored.
+    nll = mean_nll(TextScorer(workplace / "text"), [" the dog ran", " the cat and the cat sat"])
     assert score["gen_ppl"] == pytest.approx(math.exp(nll.mean()))
     assert [items[1]["nll"], items[2]["nll"]] == pytest.approx(nll.tolist())
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
+from by_hand import put_in_place
 from slamflow.jobs.patterns import shell_patterns
 from slamflow.jobs.workflow import Jobs
 from slamflow.recipe.loading import load_assets, load_recipe, merge
@@ -151,7 +153,9 @@ def test_every_value_of_a_published_recipe_tells_where_it_comes_from(path: Path)
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
-def test_no_command_is_longer_than_a_shell_takes(path: Path) -> None:
+def test_no_command_is_longer_than_a_shell_takes(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(load_yaml(path), tmp_path)
+    monkeypatch.chdir(tmp_path)
     planned = jobs(path)
     longest = max(
         [len(shell_patterns(planned.units.all(".json")))]
@@ -172,7 +176,11 @@ def used_assets(planned: Jobs) -> set[str]:
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
-def test_every_file_that_a_recipe_names_is_among_its_assets(path: Path) -> None:
+def test_every_file_that_a_recipe_names_is_among_its_assets(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in_place(load_yaml(path), tmp_path)
+    monkeypatch.chdir(tmp_path)
     planned = jobs(path)
     for corpus in planned.recipe.corpora.values():
         for split in corpus.splits.values():
@@ -197,6 +205,24 @@ def test_the_ablations_differ_in_their_speech_alone() -> None:
         "libri_light/train": 0.48,
         "stinystories/train": 0.5,
     }
+
+
+def test_the_spoken_storycloze_makes_generation_as_published() -> None:
+    """Slam's Table 6 and SlamKit's issue 9 and config/metric/asr_perplexity.yaml, over a recipe with other values."""
+    config = load_yaml(ROOT / "recipes/slam.yaml")
+    update_config(config, load_yaml(ROOT / "recipes/spoken_storycloze.yaml"))
+    checked = load_recipe(config, [])
+    assert checked.generation is not None
+    sampling = checked.generation.sampling
+    assert checked.generation.reference == "spoken_sstorycloze/test"
+    assert checked.corpora["spoken_sstorycloze"].holds == "pairs"
+    assert (sampling.prompts, sampling.order, sampling.prompt_seconds) == (1000, "name", 3.0)
+    assert (sampling.temperature, sampling.top_k, sampling.max_new_tokens) == (0.8, 25, 150)
+    assert sampling.repetition_penalty == 1.1
+    assets = load_assets(ROOT / "recipes/assets.yaml", checked.assets)
+    recognizer, text_model = assets[checked.generation.recognizer], assets[checked.generation.text_model]
+    assert all("large-v3-turbo" in source for file in recognizer.files.values() for source in file.sources)
+    assert all("meta-llama/Llama-3.2-1B@" in source for file in text_model.files.values() for source in file.sources)
 
 
 def test_the_shipped_files_are_plain_yaml() -> None:

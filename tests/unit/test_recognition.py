@@ -12,7 +12,10 @@ from faster_whisper import WhisperModel
 from faster_whisper.audio import pad_or_trim
 from faster_whisper.feature_extractor import FeatureExtractor
 from hibari import Hibari
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast, WhisperConfig, WhisperForConditionalGeneration
 
+from slamflow.assets.ctranslate2_model import read_model, read_shapes
 from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
 from slamflow.recognition import whisper
@@ -130,7 +133,7 @@ class Model:
 
 
 def test_transcripts_keep_their_order_and_are_greedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whisper, "ShortWindowWhisper", Model)
+    monkeypatch.setattr(whisper, "WhisperModel", Model)
     monkeypatch.setattr(Model, "asked", [])
     recognizer = WhisperRecognizer(Path("anywhere"), workers=3)
     waves = [np.zeros(length, np.float32) for length in (100, 5, 700, 300, 40 * 16000)]
@@ -156,6 +159,34 @@ def test_speech_that_leaves_silence_behind_is_heard_in_half_a_window(
     object.__new__(whisper.ShortWindowWhisper).encode(window)
     assert asked[0].shape == (80, frames)
     np.testing.assert_array_equal(asked[0], window[:, :frames])
+
+
+@pytest.mark.parametrize(("width", "tiny"), [(384, True), (512, False)])
+def test_only_a_tiny_model_hears_half_a_window(width: int, tiny: bool, tmp_path: Path) -> None:
+    """Models as CTranslate2's own converter writes them, with the states of tiny and of base."""
+    converters = pytest.importorskip("ctranslate2.converters")
+    config = WhisperConfig(
+        vocab_size=1000,
+        d_model=width,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=8,
+        decoder_ffn_dim=8,
+        **{f"{name}_token_id": 257 for name in ("pad", "bos", "eos", "decoder_start")},
+    )
+    WhisperForConditionalGeneration(config).save_pretrained(tmp_path / "original")
+    specials = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
+    tokenizer = Tokenizer(models.WordLevel({token: index for index, token in enumerate(["<unk>", *specials])}, "<unk>"))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>").save_pretrained(tmp_path / "original")
+    converter = converters.TransformersConverter(str(tmp_path / "original"), copy_files=["tokenizer.json"])
+    converter.convert(str(tmp_path / "any_name"))
+    path = tmp_path / "any_name/model.bin"
+    assert read_shapes(path) == {name: tuple(tensor.shape) for name, tensor in read_model(path).variables.items()}
+    assert whisper.is_tiny(tmp_path / "any_name") == tiny
+    kind = type(WhisperRecognizer(tmp_path / "any_name").model)
+    assert kind is (whisper.ShortWindowWhisper if tiny else WhisperModel)
 
 
 def test_folder_without_a_model_is_named(tmp_path: Path) -> None:

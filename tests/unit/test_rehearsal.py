@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from snakemake.utils import update_config
 
+from by_hand import put_in_place
 from slamflow.assets import http
 from slamflow.assets.asset import AssetFile
 from slamflow.assets.beginning import keep_whole_members
@@ -69,7 +70,9 @@ def numbers(value: Any, key: str = "") -> dict[str, float]:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_nothing_is_larger_and_all_parts_are_there(path: Path) -> None:
+def test_nothing_is_larger_and_all_parts_are_there(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(load_yaml(path), tmp_path)
+    monkeypatch.chdir(tmp_path)
     whole, small, assets = both(load_yaml(path))
     before, after = (recipe.model_dump(exclude={"rehearsal"}) for recipe in (whole, small))
     for key, value in numbers(after).items():

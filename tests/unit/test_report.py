@@ -27,7 +27,7 @@ from slamflow.errors import InputError
 from slamflow.recipe.loading import load_assets
 from slamflow.recipe.recipe import Recipe
 from slamflow.recipe.report import UsedAsset, asset_uses
-from slamflow.report import charts, licences, sound, stages, units
+from slamflow.report import charts, licences, sound, stages
 from slamflow.report.rules import RULES
 from slamflow.scorers import BASELINES
 from slamflow.shards.continuations import write_continuations
@@ -70,6 +70,10 @@ def score(benchmark: str, split: str, model: str) -> dict:
     }
 
 
+JUDGED = {
+    "judge": {"endpoint": "http://127.0.0.1:8000/v1", "model": f"judge {EVIL}", "temperature": None},
+    **{"asked": 100, "n": 97, "mean": 2.691, "ci95": [2.5, 2.875], "unparsable": 2, "failed": 1},
+}
 SUMMARY = {
     "recipe": "tiny",
     "provenance": {
@@ -87,6 +91,11 @@ SUMMARY = {
         "hours": 1.5,
         "utterances": 1234,
         "quarantined": 5,
+        "counts": [1, 5, 5, 1, 1, 2, 2, 0],
+        "durations": [8, 4, 0, 0, 0, 0, 0, 0, 0, 4],
+        "used": 7,
+        "entropy_bits": 2.5,
+        "bits_per_second": 43.1,
         "voices": [
             {
                 **{"encoder": "w", "corpus": EVIL, "speakers": 28, "shared_texts": 2},
@@ -104,6 +113,10 @@ SUMMARY = {
         "per_original": 0.112,
         "per_resynthesis": 0.171,
         "per_gap_ci95": [0.04, 0.08],
+        "dnsmos": {
+            scale: {"original": 3.5, "resynthesis": 3.25, "gap_ci95": [-0.31, -0.19]}
+            for scale in ("signal", "background", "overall")
+        },
         "voices": {},
     },
     "training": [
@@ -148,11 +161,15 @@ SUMMARY = {
             "tokens": 3000,
             "gen_ppl": ppl,
             "gen_ppl_ci95": None if ppl is None else [0.9 * ppl, 1.1 * ppl],
-            "auto_bleu": None if ppl is None else 0.0625,
-            "auto_bleu_ci95": None if ppl is None else [0.05, 0.07],
+            "gen_ppl_without_loops": None if ppl is None else ppl + 10,
+            "gen_ppl_without_loops_ci95": None if ppl is None else [ppl + 5, ppl + 15],
+            "auto_bleu": 0.0 if ppl is None else 0.0625,
+            "auto_bleu_ci95": [0.0, 0.0] if ppl is None else [0.05, 0.07],
             "empty_transcripts": 100 if ppl is None else 3,
-            "gen_ppl_with_loops": ppl,
+            "wordless_transcripts": 0,
             "looped_transcripts": 0 if ppl is None else 2,
+            "prompts": {"corpus": EVIL, "order": "name", "prompt_seconds": 3.0, "n": 100, "sha256": "ab" * 32},
+            "judge": None if ppl is None else JUDGED,
         }
         for model, ppl in (("truth", 21.25), ("cold", 33.75), ("tuned", 29.5), ("shuffled", None))
     ],
@@ -178,19 +195,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         files.write_jsonl(root / "models" / model / "metrics.jsonl", lines)
     steps = [{"step": step, "tokens": step, "accuracy": 0.5, "margin": 0.1} for step in range(1, 31)]
     files.write_jsonl(root / "models" / "tuned" / "metrics.jsonl", steps)
-    rows = [
-        {"corpus": "stories", "speaker": voice, "text": text, "units": found, "durations": [1, 2, 12, 1]}
-        for voice, text, found in (
-            ("a", "One.", [0, 1, 2, 3]),
-            ("b", "one", [0, 1, 2, 4]),
-            ("a", "Two.", [5, 6, 5, 6]),
-            ("b", EVIL, [1, 2, 1, 2]),
-        )
-    ]
-    for encoder, part in (("w", rows), ("another", rows[:1])):
-        shard = root / "units" / f"{encoder}.parquet"
-        files.write_json(shard.with_suffix(".json"), {"settings": {"name": encoder}})
-        pq.write_table(pa.Table.from_pylist(part), shard)
     said = {"transcript_original": EVIL, "transcript_resynthesis": EVIL}
     sounds = {"original": tone(1.5, 300), "resynthesis": tone(1.25, 310)}
     (root / "vocoders" / "w").mkdir(parents=True)
@@ -215,7 +219,6 @@ def render(root: Path, out: Path, *parts: str, summary: dict | None = None, reci
     """The page with these of its parts."""
     found = {
         "metrics": named(root.glob("models/*/metrics.jsonl")),
-        "unit-manifests": sorted(root.glob("units/*.json")),
         "vocoder-examples": named(root.glob("vocoders/*/examples.parquet")),
         "continuations": sorted(root.glob("generation/*/continuations.parquet")),
         "transcripts": named(root.glob("generation/*/transcripts.jsonl")),
@@ -339,7 +342,11 @@ def test_numbers_are_those_of_the_summary(page: str) -> None:
     row = next(row for row in rows if row and row[0].startswith("tuned – cold"))
     assert row[1].split() == ["+12.5", "[+9.0,", "+16.0]"]
     row = next(row for row in rows if row and row[0].startswith("truth"))
-    assert (row[1:4], row[5:7], row[7]) == (["100", "21.2", "[19.1, 23.4]"], ["6.2 %", "[5.0, 7.0]"], "3")
+    assert row[1:4] == ["100", "21.2", "[19.1, 23.4]"]
+    assert row[5:] == ["31.2", "[26.2, 36.2]", "6.25", "[5.00, 7.00]", "3", "2"]
+    row = next(row for row in rows if row and row[0].startswith("shuffled"))
+    assert row[1:] == ["100", "–", "", "", "–", "", "0.00", "[0.00, 0.00]", "100", "0"]
+    assert ["cold", f"judge {EVIL}", "97", "2.69", "[2.50, 2.88]", "2", "1"] in rows
     row = next(row for row in rows if row and row[0].startswith("words"))
     assert row[1:] == ["2.1 %", "7.8 %", "+5.7", "[+3.1, +9.2]"]
     row = next(row for row in rows if row[:2] == ["cold", EVIL])
@@ -390,6 +397,8 @@ def test_text_supervision_is_stated(run: Path, tmp_path: Path, page: str) -> Non
     assert "Not comparable with published tables" in page
     assert "supervised by text" in page
     assert "evaluates its own units" in page
+    assert "2.5 bits each, 43 bits a second" in page
+    assert "7 in use" in page
     recipe = copy.deepcopy(RECIPE)
     recipe["encoders"]["w"] = {"kind": "hubert", "model": "m", "clusters": 8, "fit": {"corpora": ["stories/train"]}}
     assert "supervised by text" not in render(run, tmp_path, recipe=recipe)
@@ -413,7 +422,7 @@ def test_parts_that_are_missing_are_left_out(run: Path, tmp_path: Path) -> None:
     assert anchors == {"#workflow", "#licences", "#provenance"}
 
 
-@pytest.mark.parametrize("part", ["metrics", "unit-manifests", "vocoder-examples", "continuations"])
+@pytest.mark.parametrize("part", ["metrics", "vocoder-examples", "continuations"])
 def test_each_part_stands_alone(run: Path, tmp_path: Path, part: str) -> None:
     page = render(run, tmp_path, part)
     found = {attributes["href"] for name, attributes in Reader(page).tags if name == "a"}
@@ -460,14 +469,6 @@ def test_picture_of_a_spectrum_is_a_png() -> None:
     # A low tone is a bright line in the lower third.
     assert brightness.argmax() > 2 / 3 * height
     assert sound.mel_picture(wave[:100]) is None
-
-
-def test_usage_of_units() -> None:
-    table = pa.table({"units": [[0, 1, 0], [3]], "durations": [[1, 2, 40], [10]]})
-    found = units.usage(table.to_batches(max_chunksize=1), 5)
-    assert found.units.tolist() == [2, 1, 0, 1, 0]
-    assert found.durations.tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]
-    assert found.entropy == pytest.approx(1.5)
 
 
 def test_ticks_are_round_and_inside() -> None:

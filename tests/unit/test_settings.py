@@ -13,6 +13,7 @@ import yaml
 from snakemake.utils import update_config
 
 import describe_settings
+from by_hand import put_in_place
 from slamflow.assets.asset import AssetFile
 from slamflow.corpora import CORPORA
 from slamflow.errors import InputError
@@ -58,11 +59,8 @@ def test_shipped_recipes_are_accepted(path: Path, tmp_path: Path, monkeypatch: p
     if path.stem == "spoken_storycloze":
         with pytest.raises(InputError, match=r"sSC: no such folder.*docs/audio.md"):
             Jobs(checked, load_assets(ROOT / "recipes/assets.yaml", {}), ROOT / "workflow_scripts")
-        for name in ("sSC", "tSC"):
-            folder = tmp_path / "resources/spoken_storycloze" / name
-            folder.mkdir(parents=True)
-            (folder / "1_correct.wav").touch()
-        monkeypatch.chdir(tmp_path)
+    put_in_place(config, tmp_path)
+    monkeypatch.chdir(tmp_path)
     Jobs(checked, load_assets(ROOT / "recipes/assets.yaml", checked.assets), ROOT / "workflow_scripts")
 
 

@@ -104,7 +104,7 @@ def test_the_layout_is_slamkits(tmp_path: Path) -> None:
         ({"base_config": {"model_type": "qwen2", "bos_token_id": 5}}, "bos_token_id is 5"),
         ({"base_config": {"model_type": "nothing"}}, "cannot load this model"),
         ({"base_config": {"model_type": "qwen2", "rope_scaling": {"type": "linear"}}}, "rope_scaling"),
-        ({"vocab_size": 41}, "cannot load this model"),
+        ({"vocab_size": 41}, r"embed_tokens\.weight is torch\.Size\(\[40, 16\]\)"),
     ],
 )
 def test_other_folders_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -123,7 +123,7 @@ def test_lacking_or_strange_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"model\.norm\.weight"):
         convert(slamkit, tmp_path / "back")
     save_file(tensors | {"lm.model.norm.weight": dropped, "lm.more": dropped.clone()}, slamkit / "model.safetensors")
-    with pytest.raises(InputError, match="have more, which is no tensor of qwen2"):
+    with pytest.raises(InputError, match=r"more is torch\.Size.*, and qwen2 has None"):
         convert(slamkit, tmp_path / "back")
     (slamkit / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(InputError, match="cannot be read"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from slamflow.evaluation.statistics import accuracy_interval, difference_interval
+from slamflow.evaluation.statistics import accuracy_interval, difference_interval, weighted_interval
 
 TRIALS = 1500
 
@@ -94,6 +94,41 @@ def test_order_of_items_does_not_matter() -> None:
     order = random.permutation(60)
     assert accuracy_interval(correct[order], names[order]) == pytest.approx(accuracy_interval(correct, names))
     assert difference_interval(correct[order], names[order]) == pytest.approx(difference_interval(correct, names))
+
+
+# Weighted means of strata
+
+
+def test_equal_weights_in_one_stratum_give_the_plain_interval() -> None:
+    random = np.random.default_rng(0)
+    correct = random.choice([0.0, 0.5, 1.0], 300, p=[0.3, 0.1, 0.6])
+    names = random.integers(0, 60, 300).astype(str)
+    found = weighted_interval(correct, np.full(300, 1 / 300), names, ["all"] * 300)
+    assert found == pytest.approx(accuracy_interval(correct, names))
+
+
+def test_weighted_interval_covers_the_mean_of_unequal_phenomena() -> None:
+    """Three phenomena of unequal size and difficulty: the interval holds the mean of their means, the plain not."""
+    random = np.random.default_rng(2)
+    truths, sizes = np.array([0.5, 0.7, 0.95]), [400, 60, 40]
+    strata = np.repeat(["a", "b", "c"], np.array(sizes) * 2)
+    names = np.repeat(np.arange(sum(sizes)), 2).astype(str)
+    weights = np.concatenate([np.full(2 * size, 1 / (3 * 2 * size)) for size in sizes])
+    truth, held, plain = truths.mean(), 0, 0
+    strength = 1 / 0.4 - 1
+    for _ in range(600):
+        shares = [random.beta(p * strength, (1 - p) * strength, n) for p, n in zip(truths, sizes, strict=True)]
+        correct = (random.random(2 * sum(sizes)) < np.repeat(np.concatenate(shares), 2)).astype(float)
+        low, high = weighted_interval(correct, weights, names, strata)
+        held += low <= truth <= high
+        low, high = accuracy_interval(correct, names)
+        plain += low <= truth <= high
+    assert 0.93 <= held / 600 <= 0.985
+    assert plain / 600 < 0.1
+
+
+def test_a_phenomenon_of_one_cluster_says_nothing() -> None:
+    assert weighted_interval(np.ones(3), np.full(3, 1 / 3), ["a", "b", "c"], ["x", "x", "y"]) == (0.0, 1.0)
 
 
 DESIGNS = {

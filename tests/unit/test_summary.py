@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,11 +16,13 @@ import summarize
 from slamflow import files
 from slamflow.errors import InputError
 from slamflow.evaluation import scores
+from slamflow.evaluation.unit_usage import usage
 from slamflow.jobs.report import ReportJobs
 from slamflow.recipe.loading import load_assets
 from slamflow.recipe.recipe import Recipe
 from slamflow.report import summary, table
 from slamflow.shards.items import Item
+from slamflow.shards.units import write_units
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,7 +117,10 @@ def results(tmp_path: Path) -> Path:
             units / "stories" / split / "0000-of-0001.json",
             {"settings": {"name": "mel"}, "seconds": seconds, "units": count, "utterances": 10, "quarantined": 1},
         )
-        (units / "stories" / split / "0000-of-0001.parquet").write_bytes(bytes(2**20))
+        shard = units / "stories" / split / "0000-of-0001.parquet"
+        write_units(shard, [{"id": "a", "units": [4, 7, 9, 7], "durations": [1, 2, 12, 1]}])
+        # The size that the disk's sum expects.
+        (units / "stories" / split / "0000-of-0001.log").write_bytes(bytes(2**20))
         write_cost(folder, f"extract_units/mel/stories/{split}/0000-of-0001", 10.5, "812.5")
     write_cost(folder, "extract_units/other/stories/train/0000-of-0001", 999, "9999")
     write_cost(folder, "train/tiny/cold", 61.25, "-")
@@ -161,6 +167,12 @@ def test_units_training_and_scores(results: Path) -> None:
         "frame_rate_hz": 25.0,
         "vocabulary": 20,
         "tokens_per_second": 16.0,
+        # In the two shards unit 7 occurs four times, 4 and 9 twice: 1.5 bits.
+        "counts": [0, 0, 0, 0, 2, 0, 0, 4, 0, 2, *[0] * 10],
+        "durations": [4, 2, 0, 0, 0, 0, 0, 0, 0, 2],
+        "used": 3,
+        "entropy_bits": 1.5,
+        "bits_per_second": 24.0,
         "hours": 1.0,
         "utterances": 20,
         "quarantined": 2,
@@ -209,6 +221,64 @@ def test_costs_are_those_of_this_recipe(results: Path) -> None:
     assert stages["write_stories"]["max_rss_mb"] is None
 
 
+OLD = {
+    **{"n": 10, "tokens": 100, "gen_ppl": 40.0, "gen_ppl_ci95": [30.0, 50.0], "gen_ppl_with_loops": 20.0},
+    **{"auto_bleu": 0.5, "auto_bleu_ci95": [0.4, 0.6], "empty_transcripts": 2, "looped_transcripts": 3},
+}
+PROMPTS = {"corpus": "ssc/test", "order": "name", "prompt_seconds": 3.0, "n": 10, "sha256": "ab" * 32}
+NEW = {
+    **{"n": 10, "tokens": 100, "gen_ppl": 62.8, "gen_ppl_ci95": [58.7, 66.9], "auto_bleu": 0.0388},
+    **{"gen_ppl_without_loops": 70.0, "gen_ppl_without_loops_ci95": None, "auto_bleu_ci95": [0.03, 0.05]},
+    **{"empty_transcripts": 2, "wordless_transcripts": 1, "looped_transcripts": 3, "prompts": PROMPTS},
+}
+GRADES = {
+    "judge": {"model": "gpt"},
+    "asked": 10,
+    "n": 8,
+    "mean": 2.09,
+    "ci95": [1.5, 2.5],
+    "unparsable": 1,
+    "failed": 1,
+}
+
+
+def write_generation(folder: Path, **scores: dict) -> list[str]:
+    for model, score in scores.items():
+        files.write_json(folder / f"{model}.json", {"model": model, **score})
+    return ["--generation", *(str(folder / f"{model}.json") for model in scores)]
+
+
+def test_figures_of_continuations_and_a_judges(results: Path, tmp_path: Path) -> None:
+    flags = write_generation(tmp_path, warm=NEW, truth=NEW)
+    files.write_json(tmp_path / "judge.json", {"model": "warm", **GRADES, "grades": {}})
+    truth, warm = run(results, *flags, "--judgements", f"{tmp_path}/judge.json")["generation"]
+    assert (truth["model"], truth["judge"], truth["prompts"]["sha256"]) == ("truth", None, "ab" * 32)
+    assert warm == {"model": "warm", **NEW, "judge": GRADES}
+    print_summary.main([str(results / "summary" / "tiny.json")])
+
+
+def test_the_table_prints_what_papers_print() -> None:
+    text = table.generation([{"model": "warm", **NEW, "judge": GRADES}])
+    assert re.search(r"warm +10 +62\.8 +\[58\.7, 66\.9\] +70\.0 +- +3\.88 +\[3\.00, 5\.00\] +2 +3\n", text)
+    assert re.search(r"warm +gpt +8 +2\.09 +\[1\.50, 2\.50\] +1 +1\n", text)
+    assert "the first 10 of ssc/test by name, 3 s, list sha256 abababababab" in text
+    other = {**NEW, "prompts": {**PROMPTS, "sha256": "cd" * 32}}
+    apart = table.generation([{"model": "warm", **NEW}, {"model": "cold", **other}])
+    assert "did not continue the same prompts" in apart
+
+
+def test_figures_of_an_earlier_version_do_not_pass_for_published_ones(results: Path, tmp_path: Path) -> None:
+    """Their gen_ppl was without loops. Auto-BLEU was the mean over 8 of 10 transcripts, the others count 0 now."""
+    [found] = run(results, *write_generation(tmp_path, warm=OLD))["generation"]
+    assert (found["gen_ppl"], found["gen_ppl_ci95"], found["prompts"]) == (None, None, None)
+    assert (found["gen_ppl_without_loops"], found["gen_ppl_without_loops_ci95"]) == (40.0, [30.0, 50.0])
+    assert (found["auto_bleu"], found["auto_bleu_ci95"]) == (pytest.approx(0.4), None)
+    # An old summary is printed in the same way.
+    assert table.generation([{"model": "warm", **OLD}]) == table.generation([found])
+    with pytest.raises(InputError, match=r"warm\.json: no 'tokens'; expected what score_continuations writes"):
+        run(results, *write_generation(tmp_path, warm={"n": 3}))
+
+
 def test_costs_of_every_rule_reach_the_summary(results: Path) -> None:
     jobs = {
         **{
@@ -245,6 +315,7 @@ def test_identity_is_not_read_off_paths(results: Path, tmp_path: Path) -> None:
     expected = run(results)
     for index, path in enumerate(sorted(results.glob("units/mel/stories/*/*.json"))):
         path.rename(tmp_path / f"{index}.json")
+        path.with_suffix(".parquet").rename(tmp_path / f"{index}.parquet")
     flags = ["--unit-manifests", f"{tmp_path}/0.json", f"{tmp_path}/1.json"]
     assert run(results, *flags)["units"] == expected["units"]
     files.write_json(tmp_path / "0.json", {"seconds": 1.0})
@@ -376,3 +447,11 @@ def test_durations() -> None:
 def test_summary_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="run the workflow first"):
         print_summary.main([str(tmp_path / "none.json")])
+
+
+def test_usage_of_units() -> None:
+    table = pa.table({"units": [[0, 1, 0], [3]], "durations": [[1, 2, 40], [10]]})
+    found = usage(table.to_batches(max_chunksize=1), 5)
+    assert found.units.tolist() == [2, 1, 0, 1, 0]
+    assert found.durations.tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]
+    assert found.entropy == pytest.approx(1.5)

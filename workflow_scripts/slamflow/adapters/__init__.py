@@ -29,6 +29,8 @@ class SystemSettings(SectionSettings):
     """A published model of units: scored and continued, not trained."""
 
     is_aligned: ClassVar[bool] = False
+    spare_units: ClassVar[bool] = False
+    """Whether the weights may have tokens for more units than there are, so that the encoder says how many."""
     adapter: str
     """The format that it was published in."""
     weights: str
@@ -53,7 +55,19 @@ class SystemSettings(SectionSettings):
             yield f"{key}.weights: {self.weights} has no files"
 
 
-ADAPTERS = Family("adapters", {"slamkit": "slamflow.adapters.slamkit:SlamKitSystem"}, key="adapter")
+ADAPTERS = Family(
+    "adapters",
+    {
+        "slamkit": "slamflow.adapters.slamkit:SlamKitSystem",
+        "twist": "slamflow.adapters.twist:TwistSystem",
+        "slm": "slamflow.adapters.slm:SlmSystem",
+        "gslm": "slamflow.adapters.gslm:GslmSystem",
+        "sims": "slamflow.adapters.sims:SimsSystem",
+        "spiritlm": "slamflow.adapters.spiritlm:SpiritLmSystem",
+        "zerosyl": "slamflow.adapters.zerosyl:ZeroSylSystem",
+    },
+    key="adapter",
+)
 
 
 class ImportModel(Settings):

@@ -16,7 +16,6 @@ from slamflow.errors import InputError
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
 
     from slamflow.vocabulary import Vocabulary
 
@@ -40,16 +39,17 @@ def export_slamkit(model: Path, output: Path, base_model: str) -> None:
     """
     from safetensors.torch import save_file
 
+    from slamflow.adapters.weights import read_config, read_state
     from slamflow.vocabulary import CONFIG_IDS
 
-    config = files.read_json(existing(model / "config.json"))
+    config = read_config(model)
     base = {key: value for key, value in config.items() if key not in NOT_CARRIED}
     rope = config.get("rope_parameters") or {}
     if rope.get("rope_type", "default") != "default":
         raise InputError(f"{model}/config.json: rope_type {rope['rope_type']!r} is not exported")
     if "rope_theta" in rope:
         base["rope_theta"] = rope["rope_theta"]
-    tensors = read_tensors(model)
+    tensors = read_state(model)
     written = {
         "model_type": MODEL_TYPE,
         "architectures": ["UnitLM"],
@@ -68,68 +68,43 @@ def export_slamkit(model: Path, output: Path, base_model: str) -> None:
 
 
 def convert(source: Path, output: Path) -> Vocabulary:
-    """Write what SlamKit's UnitLM.save_pretrained wrote as an ordinary transformers folder, in float32.
+    """Write what SlamKit's UnitLM.save_pretrained wrote as an ordinary transformers folder, in its precision.
 
-    Raises InputError for a folder of another format, or for special tokens other than SlamKit's.
+    Unit u is token u + 2, BOS and EOS are 1 and stand around each sequence, PAD is 0; BOS is given, and the score is
+    the mean over the units and EOS (slp-rl/slamkit@388b402, slamkit/tokeniser/unit_tokeniser.py:33-58,
+    slamkit/model/unit_lm.py:184-194). Raises InputError for a folder of another format, or for special tokens other
+    than SlamKit's.
     """
-    from slamflow.lm.model import export_model
+    from slamflow.adapters.weights import make_class, write_model
     from slamflow.vocabulary import CONFIG_IDS, Vocabulary
 
-    path = existing(source / "config.json")
-    config = files.read_json(path)
+    model_type, keys, state = read_unit_lm(source)
+    for key, value in CONFIG_IDS.items():
+        if keys.get(key, value) != value:
+            raise InputError(f"{source}/config.json: {key} is {keys[key]}, SlamKit's models of units have {value}")
+    write_model(make_class(model_type, {**keys, **CONFIG_IDS}, source), state, output, source)
+    return Vocabulary.of_size(keys["vocab_size"])
+
+
+def read_unit_lm(source: Path) -> tuple[str, dict[str, Any], dict[str, torch.Tensor]]:
+    """The text model's type, the keys of its configuration, and its tensors, of a folder of SlamKit's UnitLM.
+
+    Raises InputError for a folder of another format.
+    """
+    from slamflow.adapters.weights import read_config, read_state
+
+    path = source / "config.json"
+    config = read_config(source)
     base = config.get("base_config")
     if config.get("model_type") != MODEL_TYPE or not isinstance(base, dict):
         raise InputError(f"{path}: model_type is {config.get('model_type')!r}, SlamKit's is {MODEL_TYPE!r}")
-    for key, value in CONFIG_IDS.items():
-        if base.get(key, value) != value:
-            raise InputError(f"{path}: {key} is {base[key]}, SlamKit's models of units have {value}")
-    if base.get("rope_scaling"):
-        raise InputError(f"{path}: rope_scaling {base['rope_scaling']!r} is not read")
+    scaling = base.get("rope_scaling")
+    if scaling and "rope_type" not in scaling:
+        raise InputError(f"{path}: rope_scaling {scaling!r} is not read")
     left_out = (*NOT_CARRIED, "model_type", "rope_theta", "rope_scaling")
     keys = {key: value for key, value in base.items() if key not in left_out}
-    keys |= {**CONFIG_IDS, "vocab_size": config["vocab_size"]}
     if "rope_theta" in base:
-        keys["rope_parameters"] = {"rope_type": "default", "rope_theta": float(base["rope_theta"])}
-    model = filled(base.get("model_type"), keys, read_tensors(source), source)
-    export_model(model, output)
-    return Vocabulary.of_size(config["vocab_size"])
-
-
-def filled(model_type: Any, keys: dict[str, Any], tensors: dict[str, torch.Tensor], source: Path) -> PreTrainedModel:
-    """The text model's class with SlamKit's weights. Raises InputError if one is missing or one too many."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    try:
-        config = AutoConfig.for_model(model_type, **keys)
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        stripped = {name.removeprefix(PREFIX): tensor.float() for name, tensor in tensors.items()}
-        lacking, unknown = model.load_state_dict(stripped, strict=False)
-    except (ValueError, RuntimeError) as error:
-        raise InputError(f"{source}: transformers cannot load this model: {error}") from None
-    # The output projection is the embeddings once more where the two are tied, and not stored then.
-    tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
-    if missing := sorted({*lacking} - tied):
-        raise InputError(f"{source}: the weights lack {missing[0]} of {model_type}")
-    if unknown:
-        raise InputError(f"{source}: the weights have {sorted(unknown)[0]}, which is no tensor of {model_type}")
-    return model
-
-
-def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a folder's model.safetensors. Raises InputError if it is missing or damaged."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = existing(folder / "model.safetensors")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
-
-
-def existing(path: Path) -> Path:
-    """The path itself. Raises InputError if there is no such file."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    return path
+        rope = {"rope_type": "default", **(scaling or {})}
+        keys["rope_parameters"] = {**rope, "rope_theta": float(base["rope_theta"])}
+    state = {name.removeprefix(PREFIX): tensor for name, tensor in read_state(source).items()}
+    return str(base.get("model_type")), {**keys, "vocab_size": config["vocab_size"]}, state

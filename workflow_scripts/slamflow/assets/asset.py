@@ -66,6 +66,13 @@ class AssetFile(Settings):
         return self
 
 
+class FetchAsset(AssetFile):
+    """Settings of one fetch_asset job."""
+
+    ungated: str | None = None
+    """What to name to the user where a login is wanted."""
+
+
 class Asset(Settings):
     """A pretrained model, corpus or tool from outside."""
 
@@ -78,6 +85,8 @@ class Asset(Settings):
     convert: str | None = None
     """What gives a transformers folder under resources/models/<asset>/: `ctranslate2_whisper`, `gguf` or
     `torch_weights` a model with its tokenizer, `fairseq_hubert` a speech encoder; null if the files are one already."""
+    ungated: str | None = None
+    """Of what the hub gives out after a login only: an asset that does similar work without one, for the message."""
     architecture: dict[str, Any] | None = None
     """For a text model: `model_type` and those keys of its config.json that its size follows from, so that the estimate
     can tell what it takes before it is downloaded. Nothing else reads them."""

@@ -83,6 +83,32 @@ def read_model(path: Path) -> Model:
     return Model(specification, revision, variables)
 
 
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of all variables of a model.bin by name, aliases too, without reading the data.
+
+    Raises InputError for another format or a cut file.
+    """
+    with open(path, "rb") as stream:
+        reader = Reader(path, stream)
+        (version,) = reader.unpack("I")
+        if version != FORMAT:
+            raise InputError(f"{path}: format {version}, and only CTranslate2's binary format {FORMAT} is read")
+        reader.string()
+        _, count = reader.unpack("II")
+        shapes: dict[str, tuple[int, ...]] = {}
+        for _ in range(count):
+            name = reader.string()
+            (rank,) = reader.unpack("B")
+            shapes[name] = reader.unpack(f"{rank}I")
+            _, length = reader.unpack("BI")
+            stream.seek(length, 1)
+        (count,) = reader.unpack("I")
+        for _ in range(count):
+            alias, name = reader.string(), reader.string()
+            shapes[alias] = shapes.get(name, ())
+    return shapes
+
+
 def read_tensor(reader: Reader, name: str) -> torch.Tensor:
     """One variable after its name: shape, element type and data."""
     (rank,) = reader.unpack("B")

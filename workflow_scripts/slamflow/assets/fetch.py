@@ -11,21 +11,22 @@ from urllib.parse import unquote, urlsplit
 from slamflow.assets import http, hub, npm, wheel
 from slamflow.assets.asset import AssetFile
 from slamflow.assets.beginning import keep_whole_members
-from slamflow.assets.transfer import SourceError, full_disk_is_named, locked, require_space, scrub
+from slamflow.assets.transfer import LoginError, SourceError, full_disk_is_named, locked, require_space, scrub
 from slamflow.errors import InputError
 from slamflow.files import atomic_path, sha256_file, sha256_json, write_text
 
 log = logging.getLogger("slamflow")
 
 
-def fetch(file: AssetFile, name: str, output: Path, downloads: Path) -> None:
+def fetch(file: AssetFile, name: str, output: Path, downloads: Path, ungated: str | None = None) -> None:
     """Take `file` from the first of its sources that works and put it at `output`, whole and verified, or not at all.
 
     name: asset/file, for messages. downloads: a folder for partial downloads and packages; it may be deleted at any
-    time between runs. Raises InputError that lists each source with its reason if none works, and at once if the
-    disk is full.
+    time between runs. ungated: an asset to name where a login fails. Raises InputError that lists each source with its
+    reason if none works, and at once if the disk is full.
     """
     failures: list[tuple[str, str]] = []
+    way_out = ""
     for source in file.sources:
         log.info("%s: from %s", name, scrub(source))
         try:
@@ -34,6 +35,8 @@ def fetch(file: AssetFile, name: str, output: Path, downloads: Path) -> None:
         except SourceError as error:
             reason = scrub(str(error))
             failures.append((scrub(source), reason))
+            if isinstance(error, LoginError) and ungated is not None:
+                way_out = f"; or name {ungated} in the recipe instead, which needs no login and gives other figures"
             log.warning("%s: %s: %s", name, scrub(source), reason)
         else:
             size = output.stat().st_size
@@ -45,9 +48,9 @@ def fetch(file: AssetFile, name: str, output: Path, downloads: Path) -> None:
                 log.info("%s: verified, %d bytes", name, size)
             return
     if len(failures) == 1:
-        raise InputError(f"{name}: {failures[0][0]}: {failures[0][1]}")
+        raise InputError(f"{name}: {failures[0][0]}: {failures[0][1]}{way_out}")
     lines = "\n".join(f"  {source}: {reason}" for source, reason in failures)
-    raise InputError(f"{name}: none of its {len(failures)} sources works:\n{lines}")
+    raise InputError(f"{name}: none of its {len(failures)} sources works:\n{lines}{way_out}")
 
 
 def fetch_from(source: str, file: AssetFile, name: str, output: Path, downloads: Path) -> None:

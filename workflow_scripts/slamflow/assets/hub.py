@@ -14,7 +14,7 @@ import huggingface_hub
 from huggingface_hub import errors
 from tqdm import tqdm
 
-from slamflow.assets.transfer import ByteProgress, SourceError, locked
+from slamflow.assets.transfer import ByteProgress, LoginError, SourceError, locked
 
 SOURCE = re.compile(r"hf://(?P<datasets>datasets/)?(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})/(?P<path>.+)")
 
@@ -50,7 +50,8 @@ def download(source: str, name: str, downloads: Path) -> Iterator[Path]:
             reason = explain(error, match["repo"], match["path"], match["revision"], token is not None)
             if reason is None:
                 raise
-            raise SourceError(reason) from None
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            raise (LoginError if status in (401, 403) else SourceError)(reason) from None
         try:
             yield Path(path)
         finally:

@@ -26,6 +26,10 @@ class SourceError(Exception):
     """One source failed; the next one is tried."""
 
 
+class LoginError(SourceError):
+    """A source wants a login, or refuses the one that it got."""
+
+
 def scrub(text: str) -> str:
     """`text` without secrets: values of environment variables named like one, user names, passwords, queries of URLs.
 

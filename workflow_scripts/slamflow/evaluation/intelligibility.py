@@ -19,6 +19,7 @@ from slamflow import commands, files
 from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
 from slamflow.evaluation.bootstrap import interval
+from slamflow.evaluation.dnsmos import SCALES, Dnsmos
 from slamflow.recognition.error_rates import errors, words
 from slamflow.recognition.phones import PhoneRecognizer, Pronouncer
 from slamflow.recognition.whisper import WhisperRecognizer
@@ -152,6 +153,24 @@ def gap_interval(triples: list[tuple[list[str], list[str], list[str]]]) -> tuple
         [[errors(said, again) - errors(said, original), len(said)] for said, original, again in triples], dtype=float
     )
     return interval(columns, lambda sums: sums[:, 0] / sums[:, 1])
+
+
+def ratings(heard: list[Heard], rate: Dnsmos, workers: int) -> dict[str, dict[str, Any]]:
+    """DNSMOS of original and resynthesis, from 1 to 5, by what is rated, and the 95 % interval of the difference."""
+    waves = [item.utterance.wave for item in heard] + [item.resynthesis for item in heard]
+    found = np.stack(list(commands.progress(in_threads(workers, lambda: rate, waves), len(waves), "utterances rated")))
+    before, after = found[: len(heard)], found[len(heard) :]
+    return {
+        scale: {
+            "original": float(before[:, index].mean()),
+            "resynthesis": float(after[:, index].mean()),
+            "gap_ci95": interval(
+                np.stack([after[:, index] - before[:, index], np.ones(len(heard))], axis=1),
+                lambda sums: sums[:, 0] / sums[:, 1],
+            ),
+        }
+        for index, scale in enumerate(SCALES)
+    }
 
 
 def write_examples(path: Path, heard: list[Heard]) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.evaluation.statistics import accuracy_interval
+from slamflow.evaluation.statistics import accuracy_interval, weighted_interval
 from slamflow.scorers import Scored, Scorer, mean_nll
 from slamflow.shards.items import Item, read_columns, write_table
 
@@ -89,7 +89,7 @@ def aggregations(phenomena: Sequence[str | None], clusters: Sequence[str], corre
 
 
 def figures(pairs: pa.Table) -> dict[str, Any]:
-    """The figures of a score, from its pairs: accuracy and interval, those of each phenomenon, and aggregations."""
+    """The figures of a score, from its pairs: accuracy and interval, those of each phenomenon, and of aggregations."""
     correct = np.asarray(pairs["correct"], dtype=np.float64)
     clusters, of = pairs["cluster"].to_pylist(), pairs["phenomenon"].to_pylist()
     found: dict[str, Any] = {**accuracy(correct, clusters), "phenomena": {}}
@@ -98,6 +98,7 @@ def figures(pairs: pa.Table) -> dict[str, Any]:
         found["phenomena"][phenomenon] = accuracy(correct[chosen], [clusters[index] for index in chosen])
     if found["phenomena"]:
         found["aggregations"] = aggregations(of, clusters, correct)
+        found["aggregations_ci95"] = aggregation_intervals(of, clusters, correct)
     return found
 
 
@@ -154,3 +155,22 @@ def is_made_from(made_from: str, score_path: Path, pairs_path: Path) -> bool:
 def read_pairs(path: Path) -> pa.Table:
     """The pairs of one score, sorted by id."""
     return read_columns(path, PAIR_SCHEMA.names, "file of scored pairs").sort_by("id")
+
+
+def aggregation_intervals(
+    phenomena: Sequence[str | None], clusters: Sequence[str], correct: Floats
+) -> dict[str, list[float]]:
+    """The 95 % interval of each of the `aggregations` of the same items, by its name."""
+    names = np.array([phenomenon or "" for phenomenon in phenomena])
+    own = [f"{name}\n{cluster}" for name, cluster in zip(names, clusters, strict=True)]
+    pairs, pair = np.unique(own, return_inverse=True)
+    of_pair = 1 / np.bincount(pair)[pair]
+    of_phenomenon = np.zeros(len(correct))
+    for name in np.unique(names):
+        of_phenomenon[names == name] = 1 / of_pair[names == name].sum()
+    by_phenomenon = of_pair * of_phenomenon / len(np.unique(names))
+    return {
+        "voice_pairs": list(accuracy_interval(correct, clusters)),
+        "pairs": list(weighted_interval(correct, of_pair / len(pairs), clusters, [""] * len(correct))),
+        "phenomena": list(weighted_interval(correct, by_phenomenon, clusters, names.tolist())),
+    }

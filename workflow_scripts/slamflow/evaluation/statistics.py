@@ -51,12 +51,43 @@ def accuracy_interval(correct: Floats, clusters: Clusters) -> tuple[float, float
     n = sizes.sum()
     mean = sums.sum() / n
     variance = sum_variance(sums, sizes) / n**2
-    binomial = mean * (1 - mean)
-    effective = min(n, binomial / variance) if variance > 1e-12 else float(len(sums))
-    z2 = critical_value(len(sums)) ** 2
+    effective = min(n, mean * (1 - mean) / variance) if variance > 1e-12 else float(len(sums))
+    return wilson(mean, effective, len(sums))
+
+
+def wilson(mean: float, effective: float, clusters: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share, from an effective number of items in so many clusters."""
+    z2 = critical_value(clusters) ** 2
     centre = (mean + z2 / (2 * effective)) / (1 + z2 / effective)
-    half = np.sqrt(z2 * (binomial / effective + z2 / (4 * effective**2))) / (1 + z2 / effective)
+    half = np.sqrt(z2 * (mean * (1 - mean) / effective + z2 / (4 * effective**2))) / (1 + z2 / effective)
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def weighted_interval(
+    correct: Floats, weights: Floats, clusters: Clusters, strata: Sequence[str]
+) -> tuple[float, float]:
+    """95 % interval of a weighted mean of scores in [0, 1], such as a mean of the means of phenomena.
+
+    weights: of the items, with a sum of 1. Clusters lie within strata, whose number and weights are fixed: what varies
+    is which clusters a stratum has. So the variance is the sum of the strata's, each about its own mean, and the
+    interval is Wilson's with the number of independent items of that variance (Korn and Graubard 1998), as in
+    `accuracy_interval`, whose result it has for equal weights and one stratum. A stratum of one cluster says nothing:
+    [0, 1].
+    """
+    mean = float((weights * correct).sum())
+    variance, count = 0.0, 0
+    names, known = np.asarray(clusters), np.asarray(strata)
+    for stratum in np.unique(known):
+        mine = known == stratum
+        own = weights[mine]
+        residuals = own * (correct[mine] - (own * correct[mine]).sum() / own.sum())
+        sums, _ = cluster_sums(residuals, names[mine])
+        if len(sums) < 2:
+            return 0.0, 1.0
+        variance += float(len(sums) / (len(sums) - 1) * (sums**2).sum())
+        count += len(sums)
+    effective = min(len(correct), mean * (1 - mean) / variance) if variance > 1e-12 else float(count)
+    return wilson(mean, effective, count - len(np.unique(known)) + 1)
 
 
 def difference_interval(gains: Floats, clusters: Clusters) -> tuple[float, float]:

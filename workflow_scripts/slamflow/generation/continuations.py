@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from slamflow import commands
+from slamflow import commands, files
 from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
-from slamflow.generation.prompts import Prompt, choose_waves, encode_prompts, shuffled
+from slamflow.generation.prompts import Prompt, choose_utterances, encode_prompts, prompt_list, shuffled
 from slamflow.generation.sampling import Continuation, continue_units
 from slamflow.recipe.generation import ContinueSpeech, Sampling
 from slamflow.scorers.language_model import load_model, read_vocabulary
@@ -31,9 +31,10 @@ def continue_speech(
     tokenizer_model: Path | None,
     vocoder: Path,
     output: Path,
+    prompts_output: Path,
     workers: int,
 ) -> None:
-    """Continue prompts and write what is spoken.
+    """Continue prompts and write what is spoken, and which prompts they were.
 
     By the model in a folder or, without one, as `settings.model` says: "truth", the true rest, or "shuffled", the units
     of the true rest shuffled.
@@ -44,11 +45,12 @@ def continue_speech(
     batch_seconds = CUDA_BATCH_SECONDS if device.type == "cuda" else 0.0
     tokenizer = load_tokenizer(settings.encoder, tokenizer_model, codebook, device, batch_seconds)
     sampling = settings.sampling
-    waves = choose_waves(audio, sampling.prompts, sampling.prompt_seconds)
-    if len(waves) < sampling.prompts:
-        commands.log.warning("only %d prompts, %d were asked", len(waves), sampling.prompts)
-    prompts = encode_prompts(waves, sampling.prompt_seconds, tokenizer, with_rest=model is None)
-    commands.log.info("%d prompts encoded", len(prompts))
+    utterances, left_out = choose_utterances(audio, sampling, settings.holds)
+    if len(utterances) < sampling.prompts:
+        commands.log.warning("only %d prompts, %d were asked", len(utterances), sampling.prompts)
+    prompts = encode_prompts(utterances, sampling.prompt_seconds, tokenizer, with_rest=model is None)
+    about = prompt_list(settings, utterances, prompts, left_out)
+    commands.log.info("%d prompts encoded, list %s", len(prompts), about["sha256"][:12])
     if model is None:
         continuations = continue_by_reference(settings.model, prompts, sampling)
     else:
@@ -61,6 +63,7 @@ def continue_speech(
         numbers = range(len(prompts))
         rows = list(commands.progress(pool.map(speak, numbers), len(prompts), "continuations spoken"))
     write_continuations(output, settings.model, rows)
+    files.write_json(prompts_output, about)
     lengths = [len(continuation.units) for continuation in continuations]
     commands.log.info(
         "%d continuations of %.0f units on average, %d ended",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator
+import hashlib
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from slamflow.audio import SAMPLE_RATE, AudioError, decode, duration
 from slamflow.commands import log
 from slamflow.errors import InputError
+from slamflow.files import sha256_json
+from slamflow.recipe.generation import ContinueSpeech, Sampling
 from slamflow.sharding import stable_hash
 from slamflow.shards.speech import read_speech
 from slamflow.tokenizers.sequences import deduplicate, join
@@ -32,75 +36,138 @@ class Prompt:
     rest: np.ndarray
 
 
-def story_of(utterance: str) -> tuple[str, str] | None:
-    """Story and part of an utterance's id; None for a part that is not told (a wrong ending)."""
-    story, _, part = utterance.rpartition(".")
-    if part in PARTS:
-        return story, part
-    if part == "wrong_detail":
-        return None
-    return utterance, PARTS[0]
+@dataclass(frozen=True)
+class Utterance:
+    """What a prompt is cut from."""
+
+    id: str
+    text: str | None
+    wave: np.ndarray
+    """float32 [samples], 16 kHz."""
+    sha256: str
+    """Of the audio as it lies in the shards, the parts of a story joined."""
 
 
-def choose_waves(shards: list[Path], count: int, prompt_seconds: float) -> list[tuple[str, str | None, np.ndarray]]:
-    """The first `count` long enough utterances in the order of stable_hash(id): id, text and waveform.
+def place_of(utterance: str, holds: str) -> tuple[str, str] | None:
+    """Of which item an utterance of the corpus is which part; None for one that is not continued.
 
-    A story whose parts were spoken apart is put together. Raises InputError if fewer than two are left.
+    Of a story a wrong ending is not told; of a pair only the right recording is.
     """
+    if holds == "recordings":
+        return utterance, PARTS[0]
+    item, _, part = utterance.rpartition(".")
+    if holds == "pairs":
+        return (item, PARTS[0]) if part == "good" else None
+    if part in PARTS:
+        return item, part
+    return None if part == "wrong_detail" else (utterance, PARTS[0])
+
+
+def by_name(name: str) -> tuple[str, bool, int, str]:
+    """Sorts ids by the number that they begin with, those without one behind, folder by folder.
+
+    As SlamKit sorts the files of a benchmark: by the number before the first `_` or `+` of their names
+    (slp-rl/slamkit@388b402, slamkit/metric/modelling_metric.py:21-25).
+    """
+    folder, _, last = name.rpartition("/")
+    number = re.match(r"\d+(?=[_+.]|$)", last)
+    return folder, number is None, int(number[0]) if number else 0, last
+
+
+def by_hash(name: str) -> tuple[int, str]:
+    """Sorts ids as if they were drawn at random, the same on every machine."""
+    return stable_hash(name), name
+
+
+def choose_utterances(shards: list[Path], sampling: Sampling, holds: str) -> tuple[list[Utterance], dict[str, int]]:
+    """The first `sampling.prompts` utterances in the order `sampling.order`, and why how many before them are left out.
+
+    Neither the order of the shards nor that of their rows matters. Left out is what is too short (a prompt and one
+    second more are wanted) or unreadable; another takes its place, unless its audio is found to be broken only beyond
+    its header. A story whose parts were spoken apart is put together. Raises InputError if fewer than two are left.
+    """
+    shortest = sampling.prompt_seconds + MIN_CONTINUATION_SECONDS
     seconds: dict[str, float] = {}
-    for name, _, audio in _parts(shards):
+    unreadable = set()
+    for name, _, audio in _parts(shards, holds):
         try:
             seconds[name] = seconds.get(name, 0.0) + duration(audio)
         except AudioError as error:
             log.warning("%s is left out: %s", name, error)
-            seconds[name] = -np.inf
-    usable = (name for name, length in seconds.items() if length >= prompt_seconds + MIN_CONTINUATION_SECONDS)
-    chosen = heapq.nsmallest(count, usable, key=lambda name: (stable_hash(name), name))
-    texts: dict[str, dict[str, str]] = {name: {} for name in chosen}
-    waves: dict[str, dict[str, np.ndarray]] = {name: {} for name in chosen}
+            unreadable.add(name)
+    order: Callable[[str], Any] = by_name if sampling.order == "name" else by_hash
+    chosen: list[str] = []
+    left_out = {"too_short": 0, "unreadable": 0}
+    for name in sorted(seconds.keys() | unreadable, key=order):
+        if len(chosen) == sampling.prompts:
+            break
+        if name in unreadable:
+            left_out["unreadable"] += 1
+        elif seconds[name] < shortest:
+            left_out["too_short"] += 1
+        else:
+            chosen.append(name)
+    parts: dict[str, dict[str, tuple[str, bytes, np.ndarray]]] = {name: {} for name in chosen}
     wanted = set(chosen)
     for shard in shards:
         for row in read_speech(shard, ("id", "text", "audio")):
-            place = story_of(row["id"])
+            place = place_of(row["id"], holds)
             if place is None or place[0] not in wanted:
                 continue
             name, part = place
             try:
-                waves[name][part] = decode(row["audio"])
+                parts[name][part] = row["text"] or "", row["audio"], decode(row["audio"])
             except AudioError as error:
                 log.warning("%s is left out: %s", row["id"], error)
                 wanted.discard(name)
-            texts[name][part] = row["text"] or ""
-    told = [name for name in chosen if name in wanted]
-    if len(told) < 2:
-        shortest = prompt_seconds + MIN_CONTINUATION_SECONDS
-        raise InputError(f"{len(told)} utterances last {shortest:g} s or longer; at least 2 are wanted")
-    return [
-        (
-            name,
-            " ".join(texts[name][part] for part in PARTS if texts[name].get(part)) or None,
-            np.concatenate([waves[name][part] for part in PARTS if part in waves[name]]),
-        )
-        for name in told
-    ]
+                left_out["unreadable"] += 1
+    if len(wanted) < 2:
+        raise InputError(f"{len(wanted)} utterances last {shortest:g} s or longer; at least 2 are wanted")
+    return [_joined(name, parts[name]) for name in chosen if name in wanted], left_out
 
 
-def _parts(shards: list[Path]) -> Iterator[tuple[str, str, bytes]]:
-    """Story, part and audio of every utterance that is told."""
+def _joined(name: str, parts: dict[str, tuple[str, bytes, np.ndarray]]) -> Utterance:
+    told = [parts[part] for part in PARTS if part in parts]
+    text = " ".join(text for text, _, _ in told if text) or None
+    digest = hashlib.sha256(b"".join(audio for _, audio, _ in told)).hexdigest()
+    return Utterance(name, text, np.concatenate([wave for _, _, wave in told]), digest)
+
+
+def _parts(shards: list[Path], holds: str) -> Iterator[tuple[str, str, bytes]]:
+    """Item, part and audio of every utterance that may be continued."""
     for shard in shards:
         for row in read_speech(shard, ("id", "audio")):
-            place = story_of(row["id"])
+            place = place_of(row["id"], holds)
             if place is not None:
                 yield *place, row["audio"] or b""
 
 
+def prompt_list(
+    settings: ContinueSpeech, utterances: list[Utterance], prompts: list[Prompt], left_out: dict[str, int]
+) -> dict[str, Any]:
+    """What was continued, to be written beside the continuations, so that another can continue the same.
+
+    `sha256` is of the ids and the SHA-256 of the audio, in their order: two lists are the same if these are.
+    """
+    encoded = {prompt.id for prompt in prompts}
+    chosen = [utterance for utterance in utterances if utterance.id in encoded]
+    listed = [{"id": one.id, "sha256": one.sha256, "seconds": round(len(one.wave) / SAMPLE_RATE, 3)} for one in chosen]
+    return {
+        "corpus": settings.corpus,
+        "order": settings.sampling.order,
+        "asked": settings.sampling.prompts,
+        "prompt_seconds": settings.sampling.prompt_seconds,
+        "n": len(listed),
+        "left_out": {**left_out, "no_units": len(utterances) - len(chosen)},
+        "sha256": sha256_json([[one["id"], one["sha256"]] for one in listed]),
+        "prompts": listed,
+    }
+
+
 def encode_prompts(
-    waves: list[tuple[str, str | None, np.ndarray]],
-    prompt_seconds: float,
-    tokenizer: SpeechTokenizer,
-    with_rest: bool,
+    utterances: list[Utterance], prompt_seconds: float, tokenizer: SpeechTokenizer, with_rest: bool
 ) -> list[Prompt]:
-    """Cut each waveform after `prompt_seconds`, then encode what comes before, and `with_rest` what comes after.
+    """Cut each utterance after `prompt_seconds`, then encode what comes before, and `with_rest` what comes after.
 
     Cut first: an encoder that saw the whole file would leak the rest into the prompt's units. An utterance that
     the tokenizer has no units for is left out. Raises InputError for prompts that are too short.
@@ -110,10 +177,15 @@ def encode_prompts(
         tokenizer.check(samples)
     except AudioError:
         raise InputError(f"prompt_seconds: {prompt_seconds:g} s are too short for one unit") from None
-    prompts = tokenizer.encode([wave[:samples] for _, _, wave in waves])
-    rests = tokenizer.encode([wave[samples:] for _, _, wave in waves]) if with_rest else [None] * len(waves)
+    prompts = tokenizer.encode([utterance.wave[:samples] for utterance in utterances])
+    rests = (
+        tokenizer.encode([utterance.wave[samples:] for utterance in utterances])
+        if with_rest
+        else [None] * len(utterances)
+    )
     found = []
-    for (name, text, _), prompt, rest in zip(waves, prompts, rests, strict=True):
+    for utterance, prompt, rest in zip(utterances, prompts, rests, strict=True):
+        name, text = utterance.id, utterance.text
         if isinstance(prompt, str) or isinstance(rest, str):
             log.warning("%s is left out: %s", name, prompt if isinstance(prompt, str) else rest)
         elif rest is None:

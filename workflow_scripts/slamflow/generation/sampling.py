@@ -35,6 +35,17 @@ def draw(logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_k:
     return likeliest.indices.gather(1, place).squeeze(1)
 
 
+def penalize(logits: torch.Tensor, seen: torch.Tensor, penalty: float) -> torch.Tensor:
+    """Logits [rows, vocabulary] with those of `seen` tokens (bool, same shape) made less likely; 1 changes nothing.
+
+    Keskar et al. 2019 (arXiv:1909.05858), section 4.1, as transformers has it (RepetitionPenaltyLogitsProcessor): a
+    positive logit is divided by the penalty, a negative one multiplied.
+    """
+    if penalty == 1.0:
+        return logits
+    return torch.where(seen, torch.where(logits < 0, logits * penalty, logits / penalty), logits)
+
+
 @torch.inference_mode()
 def continue_units(
     model: PreTrainedModel, vocabulary: Vocabulary, ids: list[str], prompts: list[np.ndarray], settings: Sampling
@@ -80,9 +91,12 @@ def _continue_batch(
     new = settings.max_new_tokens
     lengths = np.array([beginning.size for beginning in beginnings])
     tokens = np.full((len(beginnings), lengths.max() + new), vocabulary.pad, dtype=np.int64)
+    known = np.arange(model.config.vocab_size)
+    # What the penalty is on, for each row: BOS and the whole prompt, then what is drawn.
+    seen = torch.zeros(len(beginnings), known.size, dtype=torch.bool, device=model.device)
     for row, beginning in enumerate(beginnings):
         tokens[row, : lengths[row]] = beginning
-    known = np.arange(model.config.vocab_size)
+        seen[row, tokens[row, : lengths[row]]] = True
     never = torch.from_numpy(~vocabulary.is_unit(known) & (known != vocabulary.eos)).to(model.device)
     uniform = np.stack([np.random.default_rng(seed).random(new) for seed in seeds])
     ends = lengths + new
@@ -93,12 +107,14 @@ def _continue_batch(
         step = torch.from_numpy(tokens[:, fed:place]).to(model.device)
         output = model(input_ids=step, past_key_values=cache, use_cache=True)
         cache, fed = output.past_key_values, place
-        logits = output.logits[:, -1].float().masked_fill(never, -torch.inf)
+        logits = penalize(output.logits[:, -1].float(), seen, settings.repetition_penalty)
+        logits = logits.masked_fill(never, -torch.inf)
         drawn_so_far = np.clip(place - lengths, 0, new - 1)
         chance = torch.from_numpy(uniform[rows, drawn_so_far]).to(model.device)
         drawn = draw(logits, chance, settings.temperature, settings.top_k).cpu().numpy()
         speaking = open_rows & (place >= lengths)
         tokens[speaking, place] = drawn[speaking]
+        seen[rows[speaking], drawn[speaking]] = True
         ended = speaking & (drawn == vocabulary.eos)
         ends[ended] = place
         place += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from slamflow.assets import ENCODER_CONVERTERS, MODEL_CONVERTERS
+from slamflow.assets.asset import FetchAsset
 from slamflow.jobs.sources import Sources
 from slamflow.recipe.base import canonical
 
@@ -17,7 +18,9 @@ class AssetJobs:
 
     def fetch_asset(self, wildcards: Any) -> str:
         """Settings of one fetch_asset job."""
-        return canonical(self.sources.assets[wildcards.asset].files[wildcards.file])
+        asset = self.sources.assets[wildcards.asset]
+        file = asset.files[wildcards.file]
+        return canonical(FetchAsset(**file.model_dump(exclude_unset=True), ungated=asset.ungated))
 
     def content(self, wildcards: Any) -> str:
         """What pins an asset's file: its checksum, or where it comes from (a hub revision, or an address)."""

@@ -7,7 +7,7 @@ from typing import Any
 from slamflow.jobs.results import Results
 from slamflow.jobs.sources import Sources
 from slamflow.recipe.base import canonical
-from slamflow.recipe.generation import ContinueSpeech, Generation, ScoreContinuations
+from slamflow.recipe.generation import ContinueSpeech, Generation, JudgeContinuations, ScoreContinuations
 from slamflow.recipe.recipe import REFERENCE_CONTINUATIONS, Recipe
 from slamflow.tokenizers import TOKENIZERS, TokenizerSettings
 from slamflow.vocoders import VOCODERS
@@ -41,7 +41,13 @@ class GenerationJobs:
         """Settings of one continue_speech job; how the codebook was made is not among them, since it is an input."""
         settings = self._settings()
         return canonical(
-            ContinueSpeech(model=wildcards.model, encoder=self._encoder().for_extraction(), sampling=settings.sampling)
+            ContinueSpeech(
+                model=wildcards.model,
+                corpus=settings.reference,
+                holds=self.recipe.corpora[settings.corpus].holds,
+                encoder=self._encoder().for_extraction(),
+                sampling=settings.sampling,
+            )
         )
 
     def kinds(self, _wildcards: Any) -> list[str]:
@@ -73,7 +79,8 @@ class GenerationJobs:
 
     def score_continuations(self, _wildcards: Any) -> str:
         """Settings of one score_continuations job."""
-        return canonical(ScoreContinuations(bootstrap=self._settings().bootstrap))
+        settings = self._settings()
+        return canonical(ScoreContinuations(apart=settings.judge is not None, bootstrap=settings.bootstrap))
 
     def recognizer(self, _wildcards: Any) -> list[str]:
         """The files of the Whisper that transcribes continuations."""
@@ -82,6 +89,19 @@ class GenerationJobs:
     def text_model(self, _wildcards: Any) -> list[str]:
         """The files of the text model that scores transcripts, its tokenizer among them."""
         return self.sources.text_model(self._settings().text_model)
+
+    # Judged
+
+    def judged(self) -> list[str]:
+        """What is judged: all that continues, in a recipe with a judge."""
+        settings = self.recipe.generation
+        return self.models() if settings is not None and settings.judge is not None else []
+
+    def judge_continuations(self, _wildcards: Any) -> str:
+        """Settings of one judge_continuations job."""
+        settings = self._settings()
+        assert settings.judge is not None, "nothing is judged in a recipe without `generation.judge`"
+        return canonical(JudgeContinuations(judge=settings.judge, bootstrap=settings.bootstrap))
 
     # Targets
 
@@ -98,3 +118,7 @@ class GenerationJobs:
         return [
             f"<results>/scores/{self.recipe.recipe}/{model}/generation.transcripts.jsonl" for model in self.models()
         ]
+
+    def judgements(self) -> list[str]:
+        """What the judge says of all continuations; none in a recipe without a judge."""
+        return [f"<results>/scores/{self.recipe.recipe}/{model}/judge.json" for model in self.judged()]

@@ -19,6 +19,12 @@ from slamflow.report.rules import RULES
 from slamflow.scorers import BASELINES
 
 
+def code_and_files(command: Path, *files: str) -> str:
+    """Digest of the code of a command, and of files of the package report that it reads."""
+    folder = command.parent / "slamflow/report"
+    return " ".join([code_digest(command), *(f"{name}:{sha256_file(folder / name)[:12]}" for name in files)])
+
+
 class ReportJobs:
     """The summary and the page of a run, and the estimate of one."""
 
@@ -85,8 +91,7 @@ class ReportJobs:
 
     def page_code(self) -> str:
         """Digest of the code that renders the page, and of its template."""
-        template = self.scripts / "slamflow/report/page.html.j2"
-        return f"{code_digest(self.scripts / 'render_report.py')} {template.name}:{sha256_file(template)[:12]}"
+        return code_and_files(self.scripts / "render_report.py", "page.html.j2", "style.css.j2")
 
     def page_words(self) -> str:
         """Digest of what kinds say of themselves on the page: settings classes are left out of digests of code."""

@@ -82,6 +82,10 @@ class VocoderJobs:
         """The files of the Whisper that recognizes what a vocoder says."""
         return self.sources.asset(self._vocoder(wildcards).recognizer)
 
+    def dnsmos(self, wildcards: Any) -> list[str]:
+        """The network that rates what a vocoder says, if one does."""
+        return self.sources.file(self._vocoder(wildcards).dnsmos)
+
     def scores(self) -> list[str]:
         """The scores of all vocoders that are evaluated."""
         return [f"<results>/vocoders/{encoder}/score.json" for encoder in self.evaluated()]

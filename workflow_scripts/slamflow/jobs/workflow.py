@@ -15,6 +15,7 @@ from slamflow.jobs.audio import AudioJobs
 from slamflow.jobs.checks import check_files
 from slamflow.jobs.evaluation import EvaluationJobs
 from slamflow.jobs.generation import GenerationJobs
+from slamflow.jobs.leaderboard import LeaderboardJobs
 from slamflow.jobs.packing import PackingJobs
 from slamflow.jobs.preferences import PreferenceJobs
 from slamflow.jobs.report import ReportJobs
@@ -58,6 +59,7 @@ class Jobs:
         self.vocoder = VocoderJobs(recipe, self.sources, self.results)
         self.generation = GenerationJobs(recipe, self.sources, self.results)
         self.report = ReportJobs(recipe, assets, scripts)
+        self.leaderboard = LeaderboardJobs(recipe, scripts)
 
     def command(self, name: str) -> Callable[..., str]:
         """A params function with the command line that runs workflow_scripts/<name>.py.

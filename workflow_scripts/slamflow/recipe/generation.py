@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -15,16 +15,24 @@ if TYPE_CHECKING:
 
 
 class Sampling(Settings):
-    """How a model continues a prompt; the defaults are those of the published Slam."""
+    """How a model continues a prompt; the defaults are those of SlamKit's settings, as they are today.
+
+    The paper's Table 6 (arXiv:2502.15814) adds a repetition penalty of 1.1, which SlamKit's file had for a day."""
 
     prompts: Annotated[int, Field(ge=2)] = 100
-    """How many utterances, in the order of a hash of their ids."""
+    """How many utterances: the first ones in `order`. Of pairs of recordings only the right ones count."""
+    order: Literal["hash", "name"] = "hash"
+    """`hash`: as if drawn at random. `name`: by the number that ids begin with, and then by id, as SlamKit sorts
+    files; published figures are of the first 1,000 right recordings of the spoken sStoryCloze."""
     prompt_seconds: Annotated[float, Field(gt=0)] = 3.0
     """Length of the prompt. The waveform is cut there, and then encoded."""
     temperature: Annotated[float, Field(gt=0)] = 0.8
     """Divides the logits."""
     top_k: Annotated[int, Field(ge=1)] = 25
     """How many of the likeliest tokens are drawn from."""
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    """Divides the positive logits of all tokens that BOS, prompt and continuation have so far, and multiplies the
+    negative ones, before temperature and top_k, as transformers does. 1 is none; the published Slam has 1.1."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 150
     """A continuation ends here, or where the model ends the utterance."""
     seed: int = 0
@@ -38,6 +46,18 @@ class Bootstrap(Settings):
     """How many resamples."""
     seed: int = 0
     """Seed of the draws."""
+
+
+class Judge(Settings):
+    """A language model that is asked how well continuations fit their prompts (GPTScore, as AlignSLM scores)."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$")]
+    """The address below which there is `/chat/completions`, as OpenAI, vLLM, llama.cpp and others offer it, such as
+    `http://127.0.0.1:8000/v1`. A token is taken from the environment, JUDGE_API_KEY, and nowhere else."""
+    model: str
+    """The model's name there; published figures are by `gpt-4o`."""
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    """Of the answers; null leaves it to the endpoint, as SlamKit does."""
 
 
 class Generation(Settings):
@@ -55,6 +75,8 @@ class Generation(Settings):
     """The CTranslate2 Whisper that transcribes: an asset."""
     text_model: str = "smollm2_135m_instruct"
     """The text model that scores transcripts: an asset or a folder."""
+    judge: Judge | None = None
+    """A language model that scores continuations from 1 to 5, over a network; null asks none."""
     bootstrap: Bootstrap = Bootstrap()
     """The intervals of the figures."""
 
@@ -88,6 +110,10 @@ class ContinueSpeech(Settings):
 
     model: str
     """Its name in the recipe, or `truth` or `shuffled`."""
+    corpus: str
+    """The corpus/split of the prompts, for the list of them."""
+    holds: Literal["stories", "pairs", "recordings"]
+    """What that corpus holds."""
     encoder: Annotated[TokenizerSettings, TOKENIZERS]
     sampling: Sampling
 
@@ -95,4 +121,13 @@ class ContinueSpeech(Settings):
 class ScoreContinuations(Settings):
     """Settings of one score_continuations job."""
 
+    apart: bool = False
+    """Transcribe prompt and continuation each by itself too, for a judge."""
+    bootstrap: Bootstrap = Bootstrap()
+
+
+class JudgeContinuations(Settings):
+    """Settings of one judge_continuations job."""
+
+    judge: Judge
     bootstrap: Bootstrap = Bootstrap()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 from slamflow.adapters import ADAPTERS
 from slamflow.benchmarks import BENCHMARKS
@@ -46,6 +46,26 @@ class RenderReport(Settings):
 
     recipe: Recipe
     assets: dict[str, UsedAsset] = {}
+
+
+class RenderLeaderboard(Settings):
+    """Settings of one render_leaderboard job."""
+
+    recipe: str
+    """The recipe's name."""
+    rehearsal: bool
+    """Whether its sizes are those of a rehearsal, so that nothing is a result."""
+    benchmarks: dict[str, str]
+    """The benchmarks whose items were published, and the column that each belongs to: the same items in the units of
+    several encoders are one column. Figures of other benchmarks do not stand beside published ones."""
+    encoders: dict[str, str] = {}
+    """The encoder of each of these benchmarks: of several, each has a row of a baseline."""
+    models: dict[str, Literal["public weights", "trained here"]]
+    """The models whose units may stand in a table with published ones, and where each comes from."""
+    references: dict[str, str]
+    """Baselines and references of continuations, and what each knows."""
+    protocol: list[str]
+    """How the figures were measured, as sentences."""
 
 
 def asset_uses(recipe: Recipe, names: Iterable[str]) -> dict[str, list[str]]:

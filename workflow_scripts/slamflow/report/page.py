@@ -31,7 +31,6 @@ class Sources:
     """The files that a page is made of."""
 
     summary: Path
-    unit_manifests: Sequence[Path] = ()
     continuations: Sequence[Path] = ()
     metrics: Mapping[str, Path] = field(default_factory=dict)
     """By model."""
@@ -55,6 +54,7 @@ def render(settings: RenderReport, sources: Sources) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    generation = results.generation_rows(summary, recipe)
     environment.filters.update(points=points, interval=interval, number=number, duration=duration)
     return environment.get_template(TEMPLATE).render(
         summary=summary,
@@ -65,10 +65,11 @@ def render(settings: RenderReport, sources: Sources) -> str:
         aggregations={split: results.aggregation_tables(summary, recipe, split) for split in SPLITS},
         phenomena={split: results.phenomenon_tables(summary, recipe, split) for split in SPLITS},
         differences={split: results.difference_table(summary, recipe, split) for split in SPLITS},
-        generation=results.generation_rows(summary, recipe),
+        generation=generation,
+        generation_prompts=results.generation_prompts(generation),
         curves=curves.loss_curves(recipe, sources.metrics),
         preference_curve=curves.preference_curve(recipe, sources.metrics),
-        units=unit_statistics(summary["units"], sources.unit_manifests),
+        units=unit_statistics(summary["units"]),
         stories=listening.stories(recipe, sources.continuations, sources.transcripts, budget),
         resyntheses=listening.resyntheses(vocoder["encoder"] if vocoder else None, sources.examples, budget),
         prompt_seconds=recipe.generation.sampling.prompt_seconds if recipe.generation else None,

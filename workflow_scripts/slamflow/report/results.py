@@ -9,6 +9,7 @@ from typing import Any
 from slamflow.benchmarks import BENCHMARKS
 from slamflow.recipe.recipe import Recipe
 from slamflow.report import charts
+from slamflow.report.generation import DIFFERENT_PROMPTS, about_prompts, current, prompt_lists
 from slamflow.report.table import MEANS, reasons
 from slamflow.scorers import BASELINES
 
@@ -181,7 +182,7 @@ def verdict(bounds: list[float]) -> str:
 
 def generation_rows(summary: Summary, recipe: Recipe) -> list[dict[str, Any]]:
     """Scores of continuations, GenPPL on a logarithmic scale that reaches over all of them."""
-    records = summary["generation"]
+    records = [current(record) for record in summary["generation"]]
     known = [value for record in records for value in record["gen_ppl_ci95"] or []]
     low, high = (math.log(min(known)), math.log(max(known))) if known else (0.0, 1.0)
     margin = 0.05 * (high - low) or 0.1
@@ -195,3 +196,11 @@ def generation_rows(summary: Summary, recipe: Recipe) -> list[dict[str, Any]]:
             )
         rows.append({**record, "bar": bar, "remark": remark(record["model"])})
     return rows
+
+
+def generation_prompts(rows: list[dict[str, Any]]) -> str:
+    """Which prompts were continued, in a sentence; empty for figures that do not say."""
+    lists = prompt_lists(rows)
+    if len(lists) > 1:
+        return DIFFERENT_PROMPTS
+    return f"Prompts: {about_prompts(lists[0])}." if lists else ""

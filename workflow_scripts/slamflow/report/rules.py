@@ -25,7 +25,8 @@ RULES = {
         (
             *("convert_asset", "convert_encoder", "convert_vocoder", "fit_units", "extract_units", "write_stories"),
             *("synthesize_stories", "collect_audio", "stream_audio", "calibrate", "train", "continue_speech"),
-            *("package_model", "import_model", "score_vocoder", "score_continuations", "score_baselines"),
+            *("package_model", "import_model", "score_vocoder", "score_continuations"),
+            "score_baselines",
         ),
     ),
     "convert_asset": Rule(
@@ -63,7 +64,7 @@ RULES = {
     "collect_pairs": Rule(
         "{corpus}/{split}/{shard}",
         ("{results}/audio/{job}.*",),
-        ("extract_units", "build_benchmark", "score_baselines"),
+        ("extract_units", "build_benchmark", "score_baselines", "continue_speech"),
     ),
     "synthesize_stories": Rule(
         "{corpus}/{split}/{shard}",
@@ -80,7 +81,7 @@ RULES = {
         ("{results}/units/{job}.*",),
         (
             *("pack_tokens", "build_benchmark", "build_preferences", "train_vocoder", "score_vocoder"),
-            *("score_baselines", "compare_voices", "summarize", "render_report"),
+            *("score_baselines", "compare_voices", "summarize"),
         ),
     ),
     "compare_voices": Rule("{encoder}/{corpus}", ("{results}/units/{job}/voices.json",), ("summarize",)),
@@ -99,12 +100,12 @@ RULES = {
             "{results}/models/{job}/model.safetensors",
             "{results}/models/{job}/[!p]*.json*",
         ),
-        ("package_model", "score_benchmarks", "continue_speech", "summarize", "render_report"),
+        ("package_model", "score_benchmarks", "continue_speech", "summarize", "render_report", "render_leaderboard"),
     ),
     "import_model": Rule(
         "{recipe}/{model}",
         ("{results}/models/{job}/model.safetensors", "{results}/models/{job}/*.json"),
-        ("train", "score_benchmarks", "continue_speech"),
+        ("train", "score_benchmarks", "continue_speech", "render_leaderboard"),
     ),
     "package_model": Rule(
         "{recipe}/{model}",
@@ -127,9 +128,13 @@ RULES = {
         "{recipe}/{model}", ("{results}/generation/{job}/*",), ("score_continuations", "render_report")
     ),
     "score_continuations": Rule(
-        "{recipe}/{model}", ("{results}/scores/{job}/generation.*",), ("summarize", "render_report")
+        "{recipe}/{model}",
+        ("{results}/scores/{job}/generation.*",),
+        ("judge_continuations", "summarize", "render_report"),
     ),
-    "summarize": Rule("{recipe}", ("{results}/summary/{job}.json",), ("render_report",)),
+    "judge_continuations": Rule("{recipe}/{model}", ("{results}/scores/{job}/judge.*",), ("summarize",)),
+    "summarize": Rule("{recipe}", ("{results}/summary/{job}.json",), ("render_report", "render_leaderboard")),
     "render_report": Rule("{recipe}", ("{results}/report/{job}.html",)),
+    "render_leaderboard": Rule("{recipe}", ("{results}/leaderboard/{job}.*",)),
 }
 """All rules that have files, in the order of the stages. Tests compare it with Snakemake's rules and their graph."""

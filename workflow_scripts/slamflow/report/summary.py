@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import combinations
@@ -25,22 +25,23 @@ from slamflow.benchmarks import SPLITS
 from slamflow.errors import InputError
 from slamflow.evaluation.scores import figures, read_pairs
 from slamflow.evaluation.statistics import difference_interval
+from slamflow.evaluation.unit_usage import COLUMNS, usage
 from slamflow.recipe.recipe import Recipe
 from slamflow.recipe.report import Summarize
+from slamflow.report.generation import JUDGE_KEYS, current
+from slamflow.report.generation import KEYS as GENERATION_KEYS
 from slamflow.report.rules import RULES
 from slamflow.scorers import BASELINES
+from slamflow.shards.units import read_batches
 
 PACKAGES = ("torch", "transformers", "datasets", "deepspeed", "numpy", "pyarrow", "snakemake", "soundfile")
 STRONGEST_BASELINE = "5gram"
 SOLVED = 0.6
 """An accuracy above which a trivial baseline solves a benchmark."""
 VOCODER_KEYS = tuple(f"{rate}_{what}" for rate in ("wer", "per") for what in ("original", "resynthesis", "gap_ci95"))
-GENERATION_KEYS = (
-    *("n", "tokens", "gen_ppl", "gen_ppl_ci95", "gen_ppl_with_loops", "auto_bleu", "auto_bleu_ci95"),
-    *("empty_transcripts", "looped_transcripts"),
-)
 MEBIBYTE = 2**20
-AFTERWARDS = ("summarize", "render_report")
+UNIT_ROWS_AT_ONCE = 10_000
+AFTERWARDS = ("summarize", "render_report", "render_leaderboard")
 """Rules whose costs can only be those of an earlier run."""
 
 
@@ -85,12 +86,18 @@ def describe_units(
 ) -> dict[str, Any] | None:
     """Speech and units of the encoder that has the most speech; None without any.
 
-    `voices` are the files of compare_voices, which are taken as they are, those of other encoders too.
+    `voices` are the files of compare_voices, which are taken as they are, those of other encoders too. Shards lie
+    beside their manifests. `counts` (of each unit) and `durations` (how many last 1, 2, ..., 10 or more ticks) are null
+    where no codebook says how many units there are, and so are the figures that follow from them: `used` units,
+    `entropy_bits` of a unit by itself, and `bits_per_second`, which is that times the units of a second.
     """
     by_encoder: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    shards: dict[str, list[Path]] = defaultdict(list)
     for path in manifests:
         manifest = files.read_json(path)
-        by_encoder[name_of_encoder(path, manifest)].append(manifest)
+        name = name_of_encoder(path, manifest)
+        by_encoder[name].append(manifest)
+        shards[name].append(path.with_suffix(".parquet"))
     if not by_encoder:
         return None
     seconds = {name: sum(manifest["seconds"] for manifest in found) for name, found in by_encoder.items()}
@@ -100,16 +107,29 @@ def describe_units(
         manifest = files.read_json(path)
         clusters[name_of_encoder(path, manifest)] = manifest["clusters"]
     units = sum(manifest["units"] for manifest in by_encoder[encoder])
+    rate = units / seconds[encoder] if seconds[encoder] else None
+    counted = usage(read_shards(shards[encoder]), clusters[encoder]) if encoder in clusters else None
     return {
         "encoder": encoder,
         "frame_rate_hz": recipe.encoders[encoder].tick_hz,
         "vocabulary": clusters.get(encoder),
-        "tokens_per_second": round(units / seconds[encoder], 3) if seconds[encoder] else None,
+        "tokens_per_second": round(rate, 3) if rate is not None else None,
+        "counts": counted.units.tolist() if counted else None,
+        "durations": counted.durations.tolist() if counted else None,
+        "used": int((counted.units > 0).sum()) if counted else None,
+        "entropy_bits": round(counted.entropy, 4) if counted else None,
+        "bits_per_second": round(counted.entropy * rate, 2) if counted and rate is not None else None,
         "hours": round(seconds[encoder] / 3600, 3),
         "utterances": sum(manifest["utterances"] for manifest in by_encoder[encoder]),
         "quarantined": sum(manifest["quarantined"] for manifest in by_encoder[encoder]),
         "voices": [files.read_json(path) for path in voices],
     }
+
+
+def read_shards(shards: Iterable[Path]) -> Iterator[pa.RecordBatch]:
+    """Yield units and durations, some at a time: all of them together may not fit. Raises InputError for a bad file."""
+    for path in shards:
+        yield from read_batches(path, COLUMNS, UNIT_ROWS_AT_ONCE)
 
 
 def describe_training(path: Path) -> dict[str, Any]:
@@ -119,24 +139,34 @@ def describe_training(path: Path) -> dict[str, Any]:
 
 
 def describe_vocoder(paths: Iterable[Path], encoder: str | None) -> dict[str, Any] | None:
-    """Word and phone error rates before and after a vocoder, as score_vocoder wrote them; fractions.
+    """Word and phone error rates before and after a vocoder, as score_vocoder wrote them, fractions; DNSMOS or null.
 
     That of `encoder` if it has one, else the first; None without any.
     """
-    records = [read_record(path, ("encoder", "n", *VOCODER_KEYS, "voices"), "score_vocoder") for path in paths]
+    keys = ("encoder", "n", *VOCODER_KEYS, "dnsmos", "voices")
+    records = [read_record(path, keys, "score_vocoder") for path in paths]
     return next((record for record in records if record["encoder"] == encoder), records[0] if records else None)
 
 
-def describe_generation(paths: Iterable[Path], models: list[str]) -> list[dict[str, Any]]:
-    """Figures of continuations: the truth first, then models, then what is left."""
-    records = [read_record(path, ("model", *GENERATION_KEYS), "score_continuations") for path in paths]
+def describe_generation(paths: Iterable[Path], judgements: Iterable[Path], models: list[str]) -> list[dict[str, Any]]:
+    """Figures of continuations, a judge's in `judge` or null: the truth first, then models, then what is left."""
+    graded = [read_record(path, ("model", *JUDGE_KEYS), "judge_continuations") for path in judgements]
+    judges = {one.pop("model"): one for one in graded}
+    records = []
+    for path in paths:
+        found = take(path, current(files.read_json(path)), ("model", *GENERATION_KEYS), "score_continuations")
+        records.append({**found, "judge": judges.get(found["model"])})
     order = ["truth", *models]
     return sorted(records, key=lambda one: order.index(one["model"]) if one["model"] in order else len(order))
 
 
 def read_record(path: Path, keys: Iterable[str], command: str) -> dict[str, Any]:
     """Some keys of a JSON file that `command` wrote. Raises InputError if one is missing."""
-    record = files.read_json(path)
+    return take(path, files.read_json(path), keys, command)
+
+
+def take(path: Path, record: dict[str, Any], keys: Iterable[str], command: str) -> dict[str, Any]:
+    """Some keys of a record from a file that `command` wrote. Raises InputError if one is missing."""
     if missing := [key for key in keys if key not in record]:
         raise InputError(f"{path}: no {missing[0]!r}; expected what {command} writes")
     return {key: record[key] for key in keys}
@@ -336,6 +366,7 @@ def summarize(
     voices: list[Path],
     vocoders: list[Path],
     generation: list[Path],
+    judgements: list[Path],
     job_costs: Path | None,
     resources: Path | None,
 ) -> dict[str, Any]:
@@ -366,6 +397,6 @@ def summarize(
         "unscored": [{key: score[key] for key in ("benchmark", "split", "model", "left_out")} for score in unscored],
         "audit": audit(compared),
         "differences": differences(compared, names) + story_gains(recipe, compared),
-        "generation": describe_generation(generation, names),
+        "generation": describe_generation(generation, judgements, names),
         "stages": stages(settings.jobs, job_costs, resources) if job_costs else [],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from slamflow.report.generation import DIFFERENT_PROMPTS, about_prompts, current, prompt_lists
 from slamflow.scorers import BASELINES
 
 Row = list[str]
@@ -120,30 +121,68 @@ def vocoder(record: dict[str, Any] | None) -> str:
         for key, what in (("wer", "words"), ("per", "phones"))
     ]
     head = ["errors %", "original", "resynthesis", "difference", "95 % interval"]
-    return table(f"Vocoder, n = {record['n']}", head, rows)
+    text = table(f"Vocoder, n = {record['n']}", head, rows)
+    rows = [
+        [
+            what,
+            number(rated["original"], 2),
+            number(rated["resynthesis"], 2),
+            f"{rated['resynthesis'] - rated['original']:+.2f}",
+            "[{:+.2f}, {:+.2f}]".format(*rated["gap_ci95"]),
+        ]
+        for what, rated in (record["dnsmos"] or {}).items()
+    ]
+    head = ["DNSMOS (1 to 5)", "original", "resynthesis", "difference", "95 % interval"]
+    return text + table("Quality of the vocoder's speech", head, rows)
 
 
 def generation(records: list[dict[str, Any]]) -> str:
-    """Figures of continuations."""
+    """Figures of continuations: as published (GenPPL with loops, auto-BLEU times 100), ours, and a judge's grades."""
 
-    def bounds(values: list[float] | None, factor: float) -> str:
-        return "-" if values is None else f"[{number(factor * values[0])}, {number(factor * values[1])}]"
+    def bounds(values: list[float] | None, factor: float = 1, digits: int = 1) -> str:
+        return (
+            "-" if values is None else f"[{number(factor * values[0], digits)}, {number(factor * values[1], digits)}]"
+        )
 
+    records = [current(record) for record in records]
     rows = [
         [
             record["model"],
             str(record["n"]),
             number(record["gen_ppl"]),
-            bounds(record["gen_ppl_ci95"], 1),
-            "-" if record["auto_bleu"] is None else points(record["auto_bleu"]),
-            bounds(record["auto_bleu_ci95"], 100),
+            bounds(record["gen_ppl_ci95"]),
+            number(record["gen_ppl_without_loops"]),
+            bounds(record["gen_ppl_without_loops_ci95"]),
+            "-" if record["auto_bleu"] is None else number(100 * record["auto_bleu"], 2),
+            bounds(record["auto_bleu_ci95"], 100, 2),
             str(record["empty_transcripts"]),
             str(record["looped_transcripts"]),
         ]
         for record in records
     ]
-    head = ["model", "n", "GenPPL", "95 % interval", "auto-BLEU-2 %", "95 % interval", "empty", "loops"]
-    return table("Continuations", head, rows)
+    head = ["model", "n", "GenPPL", "95 % interval", "without loops", "95 % interval"]
+    text = table("Continuations", [*head, "auto-BLEU-2 x100", "95 % interval", "empty", "loops"], rows)
+    rows = [
+        [
+            record["model"],
+            judge["judge"]["model"],
+            str(judge["n"]),
+            number(judge["mean"], 2),
+            bounds(judge["ci95"], digits=2),
+            str(judge["unparsable"]),
+            str(judge["failed"]),
+        ]
+        for record in records
+        if (judge := record["judge"])
+    ]
+    head = ["model", "judge", "n", "grade 1-5", "95 % interval", "unparsable", "failed"]
+    text += table("Continuations, graded by a language model", head, rows, text_columns=2)
+    lists = prompt_lists(records)
+    if len(lists) > 1:
+        text = text.rstrip("\n") + f"\n{DIFFERENT_PROMPTS}\n\n"
+    elif lists:
+        text = text.rstrip("\n") + f"\nprompts: {about_prompts(lists[0])}\n\n"
+    return text
 
 
 def render(summary: dict[str, Any]) -> str:
@@ -158,7 +197,8 @@ def render(summary: dict[str, Any]) -> str:
     if units:
         lines.append(
             f"units: {units['encoder']}, {number(units['vocabulary'], 0)} at {units['frame_rate_hz']:g} Hz, "
-            f"{number(units['tokens_per_second'])} tokens a second, {number(units['hours'], 2)} h of speech"
+            f"{number(units['tokens_per_second'])} tokens and {number(units['bits_per_second'], 0)} bits a second, "
+            f"{number(units['hours'], 2)} h of speech"
         )
     text = "\n".join([*lines, "", ""])
 

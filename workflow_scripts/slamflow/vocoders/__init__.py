@@ -42,6 +42,9 @@ class VocoderSettings(SectionSettings):
     """Held-out utterances on which recognizers compare the resynthesis with the original."""
     recognizer: str = "whisper_tiny_en"
     """The CTranslate2 Whisper that transcribes: an asset."""
+    dnsmos: str | None = None
+    """The network of DNSMOS P.835, as asset:NAME/FILE or a path, which rates the original and the resynthesis as
+    listeners would; null rates nothing. `asset:dnsmos/sig_bak_ovr.onnx` is the published one."""
 
     def training_speech(self) -> list[str]:
         """What it is trained on, as corpus/split."""
@@ -50,7 +53,7 @@ class VocoderSettings(SectionSettings):
     def for_making(self) -> Self:
         """The settings that the vocoder itself depends on: how it is evaluated is not among them."""
         own = VocoderSettings.model_fields
-        defaults = {key: own[key].get_default() for key in ("held_out", "eval_utterances", "recognizer")}
+        defaults = {key: own[key].get_default() for key in ("held_out", "eval_utterances", "recognizer", "dnsmos")}
         return self.model_copy(update=defaults)
 
     def files(self, sources: Sources) -> list[str]:  # noqa: ARG002
@@ -60,6 +63,8 @@ class VocoderSettings(SectionSettings):
     def file_problems(self, key: str, sources: Sources) -> Iterator[str]:
         """What is missing of its files."""
         yield from sources.asset_problems(f"{key}.recognizer", self.recognizer)
+        if self.dnsmos is not None:
+            yield from sources.file_problems(f"{key}.dnsmos", self.dnsmos)
 
     def uses(self, name: str, recipe: Recipe) -> Iterator[Use]:  # noqa: ARG002
         for reference in [*self.training_speech(), *self.held_out]:
