@@ -7,9 +7,9 @@ Conventions, by slp-rl/slamkit@388b402:
   (slamkit/tokeniser/interleaving_tokeniser.py:122-127), and the model has a token for each (cli/train.py:39-41);
 * a benchmark's sequence is its units alone, without <speech>, between what the text tokenizer puts around a text: for
   Qwen2.5 nothing, for Llama 3.2 and OPT a BOS (interleaving_tokeniser.py:192-202); the first token is given, and the
-  score is the mean over the others (model/unit_lm.py:184-194);
+  score is the mean over the others (model/unit_lm.py:185-194);
 * with `used_token_modality: SPEECH` the logits of all text tokens but BOS and EOS, of <speech> and of <text> are -inf
-  (interleaving_tokeniser.py:295-310, unit_lm.py:187). A token that can neither be read nor predicted is the same as no
+  (interleaving_tokeniser.py:295-310, unit_lm.py:188). A token that can neither be read nor predicted is the same as no
   token: here the model keeps the rows of the others only, and speaks units alone.
 """
 
