@@ -9,7 +9,8 @@ Conventions, by tiagoCuervo/slm_scaling@3357a2f:
 * the rotary embedding, of base 10,000, turns neighbouring dimensions against each other (model.py:41-77), where
   transformers' LLaMA turns the first half of a head against the second: the rows of `wq` and `wk` change places;
 * unit u is token u, behind the units lie EOS and PAD (src/slm_data/backends.py:74-75); a benchmark's sequence begins
-  with EOS, does not end in one, and its score is the mean over its units (src/slm/evaluate.py:42-50, 180; model.py:385).
+  with EOS, does not end in one, and its score is the mean over its units (src/slm/evaluate.py:42-50, 180;
+  model.py:385).
 """
 
 from __future__ import annotations
