@@ -192,6 +192,7 @@ import argparse, os, random
 import numpy as np
 for name, kind in {"float": float, "int": int}.items():
     if name not in vars(np): setattr(np, name, kind)
+np.compat = types.SimpleNamespace(long=int)  # numpy 2 has none of these
 from fairseq.data import Dictionary
 from fairseq.models.transformer_lm import TransformerLanguageModel, transformer_lm_big
 from fairseq.sequence_scorer import SequenceScorer
