@@ -4,12 +4,11 @@ A .pt of fairseq and its dict.txt, in a folder or in a .tgz. Conventions, by fac
 
 * the architecture is transformers' XGLM: sinusoidal positions that begin at 2, embeddings times the root of their
   width, norms before the layers and one behind the last, the output tied to the embeddings
-  (fairseq/models/transformer_lm.py:399 and the defaults of base_lm_architecture; sinusoidal_positional_embedding.py);
-* four special tokens come first (<s>, <pad>, </s>, <unk>; fairseq/data/dictionary.py:27-51), then the words of dict.txt
+  (fairseq/models/transformer_lm.py:325-380, 399; modules/sinusoidal_positional_embedding.py);
+* four special tokens come first (<s>, <pad>, </s>, <unk>; data/dictionary.py:35-39), then the words of dict.txt
   in its order, which is by frequency: here the rows of the embeddings are put into the order of the units;
 * a sequence begins with </s>, which is token 2; where fairseq scores a given sequence, the </s> at its end is taken
-  off, and the score is the mean over the others (tasks/language_modeling.py, build_dataset_for_inference;
-  sequence_scorer.py).
+  off, and the score is the mean over the others (tasks/language_modeling.py:269-312; sequence_scorer.py:118-127).
 """
 
 from __future__ import annotations

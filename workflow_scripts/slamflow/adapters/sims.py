@@ -7,10 +7,13 @@ Conventions, by slp-rl/slamkit@388b402:
   (slamkit/tokeniser/interleaving_tokeniser.py:122-127), and the model has a token for each (cli/train.py:39-41);
 * a benchmark's sequence is its units alone, without <speech>, between what the text tokenizer puts around a text: for
   Qwen2.5 nothing, for Llama 3.2 and OPT a BOS (interleaving_tokeniser.py:192-202); the first token is given, and the
-  score is the mean over the others (model/unit_lm.py:184-194);
+  score is the mean over the others (model/unit_lm.py:185-194);
 * with `used_token_modality: SPEECH` the logits of all text tokens but BOS and EOS, of <speech> and of <text> are -inf
-  (interleaving_tokeniser.py:295-310, unit_lm.py:187). A token that can neither be read nor predicted is the same as no
-  token: here the model keeps the rows of the others only, and speaks units alone.
+  (interleaving_tokeniser.py:295-310, unit_lm.py:188). A token that can neither be read nor predicted is the same as no
+  token: here the model keeps the rows of the others only, and speaks units alone;
+* where the text tokenizer puts a BOS before a text, line 304 takes that BOS for <speech> and for <text>: their logits
+  stay, and BOS's is -inf. Here they stay too; BOS's does as well, so that a score is larger by -log(1 - p(BOS)), which
+  is next to nothing in a model that was trained.
 """
 
 from __future__ import annotations
@@ -55,9 +58,10 @@ def convert(source: Path, output: Path) -> Vocabulary:
             f"and {MARKS} marks"
         )
     special = [token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None]
-    # The units first, then what else keeps its logits: BOS, EOS, and what only fills the table of embeddings.
-    rows = [*range(text, text + UNITS), *dict.fromkeys(special), *range(text + UNITS + MARKS, tokens)]
     before, after = around_a_text(tokenizer, source)
+    # The units first, then what else keeps its logits: BOS, EOS, and what only fills the table of embeddings.
+    others = range(text + UNITS + (0 if before else MARKS), tokens)
+    rows = [*range(text, text + UNITS), *dict.fromkeys(special), *others]
     if strange := [token for token in before + after if token not in special]:
         raise InputError(f"{source}: the tokenizer puts token {strange[0]} around a text, which is neither BOS nor EOS")
     for name in set(names_of_embeddings(make_class(model_type, keys, source))) & state.keys():

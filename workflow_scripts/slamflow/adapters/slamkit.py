@@ -72,7 +72,7 @@ def convert(source: Path, output: Path) -> Vocabulary:
 
     Unit u is token u + 2, BOS and EOS are 1 and stand around each sequence, PAD is 0; BOS is given, and the score is
     the mean over the units and EOS (slp-rl/slamkit@388b402, slamkit/tokeniser/unit_tokeniser.py:33-58,
-    slamkit/model/unit_lm.py:184-194). Raises InputError for a folder of another format, or for special tokens other
+    slamkit/model/unit_lm.py:185-194). Raises InputError for a folder of another format, or for special tokens other
     than SlamKit's.
     """
     from slamflow.adapters.weights import make_class, write_model

@@ -2,15 +2,15 @@
 
 Conventions, by tiagoCuervo/slm_scaling@3357a2f:
 
-* config.json has `model_args` (src/slm/model.py:13-29); safetensors, in parts or whole, without the output projection,
+* config.json has `model_args` (src/slm/model.py:12-26); safetensors, in parts or whole, without the output projection,
   which is the embeddings once more (model.py:264);
 * `w1` is the gate, `w3` the other factor and `w2` the way back (model.py:195), `hidden_dim` follows from `dim` and
-  `multiple_of` if it is not said (model.py:184-187);
-* the rotary embedding, of base 10,000, turns neighbouring dimensions against each other (model.py:46-81), where
+  `multiple_of` if it is not said (model.py:185-188);
+* the rotary embedding, of base 10,000, turns neighbouring dimensions against each other (model.py:41-77), where
   transformers' LLaMA turns the first half of a head against the second: the rows of `wq` and `wk` change places;
 * unit u is token u, behind the units lie EOS and PAD (src/slm_data/backends.py:74-75); a benchmark's sequence begins
-  with EOS, does not end in one, and its score is the mean over its units (src/slm/evaluate.py:42-50, 180; model.py,
-  `last_loss`).
+  with EOS, does not end in one, and its score is the mean over its units (src/slm/evaluate.py:42-50, 180;
+  model.py:385).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The weights are given out on request; give the folder that you got. Conventions, by facebookresearch/spiritlm@9790966:
 
-* a transformers folder, LlamaForCausalLM and LlamaTokenizer with a BOS and no EOS (spiritlm/model/spiritlm_model.py:
-  125-140), in which unit u is the text [Hu{u}], and speech begins with [Speech] (spiritlm_model.py:117, 160-167);
+* a transformers folder, LlamaForCausalLM and LlamaTokenizer with a BOS and no EOS (spiritlm/model/spiritlm_model.py,
+  `Spiritlm.__init__`), in which unit u is the text [Hu{u}], and speech begins with [Speech] (`Spiritlm._build_prompt`);
 * benchmarks are scored by the mean log-likelihood over the whole vocabulary: the text's logits are not masked, and the
   length is divided by (the authors in issue 14 of that repository). That [Speech] is given and not scored is taken from
   the model's use; the authors' own code for these benchmarks is not public.

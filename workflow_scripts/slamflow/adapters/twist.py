@@ -4,8 +4,8 @@ A zip with a transformers folder, whose config.json has one key more: `offset`. 
 
 * unit u is token u + offset (facebookresearch/textlesslib@ba33d66, examples/twist/speech_lm.py:48-55);
 * a sequence has no BOS and no EOS, the first unit is given, and the score is the mean over the others; what fills rows,
-  `pad_token_id`, is not counted (slp-rl/salmon, baselines/inference.py:53-72 and utils.py, `nll`; `mean_nll` in
-  baselines/configs/inference/TWIST-350M.json and its neighbours).
+  `pad_token_id`, is not counted (slp-rl/salmon@85e2daf, baselines/inference.py:47-72 and utils.py:154-177;
+  `mean_nll` in baselines/configs/inference/TWIST-350M.json and its neighbours).
 """
 
 from __future__ import annotations

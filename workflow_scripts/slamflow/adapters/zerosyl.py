@@ -1,6 +1,6 @@
 """ZeroSyl's language models of syllables: OPT-125M (Visser et al. 2026, arXiv:2602.15537).
 
-One .pt file with a configuration and tensors. Conventions, by nicolvisser/ZeroSyl@33d4982, zerosyl/lm.py:
+One .pt file with a configuration and tensors. Conventions, by nicolvisser/ZeroSyl@0587bf5, zerosyl/lm.py:
 
 * `cfg` has the keys of an OPTConfig, `model` the tensors of OPTForCausalLM (lines 46-56);
 * unit u is token u; a sequence begins with the configuration's `bos_token_id` and has no EOS (lines 10-19), and its
