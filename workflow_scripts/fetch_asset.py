@@ -20,8 +20,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--downloads", type=Path, default=Path("resources/.downloads"))
     arguments = parser.parse_args(argv)
-    file = commands.read_settings(FetchAsset, arguments.settings)
-    fetch(file, arguments.name, arguments.output, arguments.downloads, file.ungated)
+    settings = commands.read_settings(FetchAsset, arguments.settings)
+    fetch(settings.file, arguments.name, arguments.output, arguments.downloads, settings.ungated)
 
 
 if __name__ == "__main__":

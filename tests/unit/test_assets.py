@@ -297,7 +297,7 @@ def test_parallel_jobs_download_a_wheel_once(tmp_path: Path) -> None:
     }
     jobs = []
     for name, (member, content) in members.items():
-        settings = asset(f"pypi://tiny-assets==1.2/{member}", content=content).model_dump_json()
+        settings = FetchAsset(file=asset(f"pypi://tiny-assets==1.2/{member}", content=content)).model_dump_json()
         command = [sys.executable, ROOT / "workflow_scripts/fetch_asset.py", "--settings", settings, "--name", name]
         command += ["--output", tmp_path / name, "--downloads", tmp_path / "downloads"]
         jobs.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
@@ -479,7 +479,7 @@ def test_no_secret_is_ever_printed(hub: StandIn, tmp_path: Path) -> None:
     address = hub.url.replace("http://", "")
     sources = [f"hf://owner/name@{COMMIT}/a", f"http://127.0.0.1@{address}/x?signature=keykeykeykey&other=abcabcabc"]
     sources += [f"https://user:passwordpassword@localhost:1/{SECRET}", "pypi://tiny-assets==1.2/a"]
-    settings = json.dumps({"sources": sources, "sha256": "0" * 64})
+    settings = json.dumps({"file": {"sources": sources, "sha256": "0" * 64}})
     command = [sys.executable, ROOT / "workflow_scripts/fetch_asset.py", "--settings", settings, "--name", "a/b"]
     command += ["--output", tmp_path / "out", "--downloads", tmp_path / "downloads"]
     environment = {**os.environ, **secrets, "PIP_INDEX_URL": f"http://user:{SECRET}@127.0.0.1:1/", "PIP_RETRIES": "0"}
@@ -502,9 +502,9 @@ def test_the_token_is_sent_to_the_hub_only(hub: StandIn, tmp_path: Path, monkeyp
 
 
 def test_the_command(server: StandIn, tmp_path: Path) -> None:
-    settings = asset(f"{server.url}/weights.bin").model_dump_json()
+    settings = FetchAsset(file=asset(f"{server.url}/weights.bin")).model_dump_json()
     arguments = ["--settings", settings, "--name", "a/b", "--output", str(tmp_path / "out" / "b")]
     fetch_asset.main([*arguments, "--downloads", str(tmp_path / "downloads")])
     assert (tmp_path / "out" / "b").read_bytes() == CONTENT
     with pytest.raises(InputError, match="sha256"):
-        fetch_asset.main(["--settings", '{"sources": ["https://a/b"]}', "--name", "a/b", "--output", "b"])
+        fetch_asset.main(["--settings", '{"file": {"sources": ["https://a/b"]}}', "--name", "a/b", "--output", "b"])

@@ -66,9 +66,10 @@ class AssetFile(Settings):
         return self
 
 
-class FetchAsset(AssetFile):
+class FetchAsset(Settings):
     """Settings of one fetch_asset job."""
 
+    file: AssetFile
     ungated: str | None = None
     """What to name to the user where a login is wanted."""
 

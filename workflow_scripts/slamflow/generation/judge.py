@@ -3,7 +3,9 @@
 The protocol is AlignSLM's (Lin et al. 2024, arXiv:2411.01834) as SlamKit runs it: the judge reads the transcripts of
 prompt and continuation and gives 1 to 5 for how likely and relevant the continuation is (slp-rl/slamkit@388b402,
 config/metric/llm_as_judge.yaml, slamkit/metric/metric_utils.py:86-110). The wording is our own, so is the form of the
-last line; figures of other wordings are near these, not the same.
+last line; figures of other wordings are near these, not the same. Further differences: SlamKit cuts prompts at the end
+of the word nearest to 3 s, takes recordings of 6 s or more, and transcribes the prompt as it was recorded; here it is
+cut at 3 s and heard as the vocoder speaks it, as in GenPPL.
 """
 
 from __future__ import annotations

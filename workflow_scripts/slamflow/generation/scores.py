@@ -74,7 +74,7 @@ def score_transcripts(
         for key, sounds in halves.items():
             heard_apart = whisper.transcribe_all(sounds)
             for item, words_heard in zip(
-                items, commands.progress(heard_apart, len(sounds), "halves transcribed"), strict=True
+                items, commands.progress(heard_apart, len(sounds), "prompts or continuations transcribed"), strict=True
             ):
                 item[key] = words_heard
     spoken = [item for item in items if item["transcript"]]

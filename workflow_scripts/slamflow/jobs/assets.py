@@ -19,8 +19,7 @@ class AssetJobs:
     def fetch_asset(self, wildcards: Any) -> str:
         """Settings of one fetch_asset job."""
         asset = self.sources.assets[wildcards.asset]
-        file = asset.files[wildcards.file]
-        return canonical(FetchAsset(**file.model_dump(exclude_unset=True), ungated=asset.ungated))
+        return canonical(FetchAsset(file=asset.files[wildcards.file], ungated=asset.ungated))
 
     def content(self, wildcards: Any) -> str:
         """What pins an asset's file: its checksum, or where it comes from (a hub revision, or an address)."""

@@ -12,7 +12,7 @@ PERMISSIVE = ("MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "CC0-1
 RESULTS_ARE_FREE = ("CDLA-Sharing-1.0",)
 """Terms that ask to share changed data alike, and nothing of what is computed from them."""
 ATTRIBUTION = ("CC-BY-",)
-LIMITED = ("-NC", "-ND", "-SA", "GPL", "NonCommercial")
+LIMITED = ("-NC", "-ND", "-SA", "GPL", "NonCommercial", "Community License")
 EVALUATION_KEYS = ("recognizer", "text_model")
 """Keys of what is used for evaluation only: nothing of it gets into a model."""
 
@@ -76,7 +76,7 @@ def consequences(used: Iterable[Source]) -> list[str]:
     if limited:
         lines.append(
             f"Restricted: {_names(limited)}. Assume that the trained models carry the same restrictions "
-            "(no commercial use, or share-alike) unless you have other permission."
+            "(no commercial use, share-alike, or rules on use and names) unless you have other permission."
         )
     if unknown:
         lines.append(f"Read the terms of {_names(unknown)} before you share a model trained with it.")
