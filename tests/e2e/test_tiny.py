@@ -83,7 +83,8 @@ def test_the_page_shows_the_run(finished: Path) -> None:
 def test_the_summary_has_everything(finished: Path) -> None:
     summary = json.loads((finished / "results/summary/pocket.json").read_text())
     assert {row["model"] for row in summary["training"]} == MODELS
-    assert {row["model"] for row in summary["benchmarks"]} == MODELS - {"story_text"} | {"unigram", "5gram", "length"}
+    baselines = {"unigram", "5gram", "length", "loudness"}
+    assert {row["model"] for row in summary["benchmarks"]} == MODELS - {"story_text"} | baselines
     assert {row["model"] for row in summary["generation"]} == {"truth", "shuffled", "cold", "aligned"}
     assert {row["split"] for row in summary["benchmarks"]} == {"dev", "test"}
     assert all(

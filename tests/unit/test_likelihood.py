@@ -139,6 +139,80 @@ def test_batches_do_not_matter(make, layout: Layout) -> None:
     assert np.ptp(one_by_one) > 0.1
 
 
+def pairs_that_begin_alike(seed: int, count: int) -> list[np.ndarray]:
+    """Right and then wrong sequences with a common beginning: of every length, none and all of the shorter one too."""
+    random = np.random.default_rng(seed)
+    good, bad = [], []
+    for _ in range(count):
+        prompt, one, other = (random.integers(0, UNITS, random.integers(0, top)) for top in (60, 30, 30))
+        good.append(np.concatenate([prompt, one, [7]]).astype(np.uint16))
+        bad.append(np.concatenate([prompt, other]).astype(np.uint16))
+    bad[1] = good[1][:-1]  # the one is the beginning of the other
+    bad[2] = good[2].copy()
+    return [*good, *bad]
+
+
+@pytest.mark.parametrize("make", [llama, opt])
+@pytest.mark.parametrize("positions", [1, 200, 4096])
+def test_what_pairs_have_in_common_is_computed_once_and_changes_nothing(make, positions: int) -> None:
+    """Against each alone, token by token for some; in any order; the row of two is used, and is shorter."""
+    model = make()
+    scorer = LanguageModelScorer(model, VOCABULARY, positions=positions)
+    assert scorer.can_share
+    some = pairs_that_begin_alike(4, 40)
+    documents = [scorer.document(units) for units in some]
+    rows = likelihood.rows_of(documents, 128)
+    assert 15 < sum(row.second is not None for row in rows) < 40
+    assert sorted(index for row in rows for index in (row.first, row.second) if index is not None) == list(range(80))
+    assert all(likelihood.read_tokens(row, documents) <= 128 for row in rows)
+    saved = 1 - sum(likelihood.read_tokens(row, documents) for row in rows) / sum(len(doc) - 1 for doc in documents)
+    assert saved > 0.2
+    together = mean_nll(scorer, some)
+    alone = [mean_nll(scorer, [units])[0] for units in some]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_allclose(mean_nll(scorer, some[::-1])[::-1], alone, atol=1e-5)
+    for index in (1, 5, 41):
+        assert together[index] == pytest.approx(slow_mean_nll(model, some[index]), abs=1e-5)
+    assert together[2] == together[42]  # a tie, to the last bit
+
+
+def test_by_hand_which_documents_share_a_row() -> None:
+    """[1 5 5 5 2] and [1 5 5 5 3 4] have 4 tokens in common; the fourth is read twice: 4 + 2 positions, not 4 + 5."""
+    documents = [np.array(tokens) for tokens in ([1, 9, 9], [1, 5, 5, 5, 3, 4], [1, 8, 8, 8], [1, 5, 5, 5, 2])]
+    rows = likelihood.rows_of(documents, None)
+    assert rows == [likelihood.Row(3, 1, 3), likelihood.Row(2), likelihood.Row(0)]
+    assert [likelihood.read_tokens(row, documents) for row in rows] == [6, 3, 2]
+    assert likelihood.rows_of(documents, 5)[:2] == [likelihood.Row(3), likelihood.Row(1)]
+    assert likelihood.rows_of([], None) == []
+
+
+class HasPositionsOfItsOwn(LlamaForCausalLM):
+    """Takes no notice of the positions that it is given."""
+
+    def forward(self, position_ids=None, **given):  # noqa: ARG002
+        return super().forward(**given)
+
+
+class TakesNoMask(LlamaForCausalLM):
+    """Refuses what it does not know."""
+
+    def forward(self, input_ids, use_cache=False):
+        return super().forward(input_ids=input_ids, use_cache=use_cache)
+
+
+@pytest.mark.parametrize("kind", [HasPositionsOfItsOwn, TakesNoMask])
+def test_a_model_that_cannot_share_reads_each_alone(kind: type[LlamaForCausalLM]) -> None:
+    plain = llama()
+    model = kind(plain.config).eval()
+    model.load_state_dict(plain.state_dict())
+    scorer = LanguageModelScorer(model, VOCABULARY)
+    assert not scorer.can_share
+    some = pairs_that_begin_alike(4, 10)
+    np.testing.assert_allclose(
+        mean_nll(scorer, some), mean_nll(LanguageModelScorer(plain, VOCABULARY), some), atol=1e-5
+    )
+
+
 def test_batches_hold_all_once_within_the_limit() -> None:
     lengths = np.random.default_rng(0).integers(3, 400, size=500)
     groups = list(likelihood.batches(lengths, 1000))

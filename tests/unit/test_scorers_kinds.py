@@ -132,7 +132,12 @@ def test_outputs_and_units_follow_the_baselines_of_the_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("baselines", "message"), [(["length", "length"], "named twice"), (["6gram"], "no baseline '6gram'; there are")]
+    ("baselines", "message"),
+    [
+        (["length", "length"], "named twice"),
+        (["6gram"], "no baseline '6gram'; there are"),
+        (["text_model"], "text_model comes by itself where evaluation.text_model names a text model"),
+    ],
 )
 def test_baselines_that_a_recipe_cannot_have(baselines: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=rf"evaluation\.baselines: .*{message}"):
@@ -146,3 +151,29 @@ def test_which_models_and_baselines_are_scored_changes_no_pairs_and_no_other_sco
     assert changed.score_benchmarks(WILDCARDS) == plain.score_benchmarks(WILDCARDS)
     assert changed.score_baselines(WILDCARDS) != plain.score_baselines(WILDCARDS)
     assert changed.kinds(WILDCARDS) == ["slamflow.benchmarks.tstorycloze"]
+
+
+def test_what_baselines_read_beside_units_follows_from_the_recipe() -> None:
+    """Units alone need nothing of what the items were built from; loudness needs speech, a text model its files."""
+    units = jobs_of(evaluation={"baselines": ["unigram", "length"]})
+    assert (
+        units.baseline_records(WILDCARDS) == units.baseline_spoken(WILDCARDS) == units.baseline_speech(WILDCARDS) == []
+    )
+    assert '"built": null' in units.score_baselines(WILDCARDS)
+    loud = jobs_of()
+    assert loud.baseline_speech(WILDCARDS) == ["<results>/audio/stories/dev/0000-of-0001.parquet"]
+    assert loud.baseline_records(WILDCARDS) == ["<results>/text/stories/dev/0000-of-0001.jsonl"]
+    assert loud.baseline_text_model(WILDCARDS) == []
+    assert any(use.what == "audio" and use.reader == "evaluation" for use in loud.recipe.uses())
+    both = jobs_of(evaluation={"text_model": "a/folder"})
+    assert both.baseline_text_model(WILDCARDS)[-1] == "a/folder/tokenizer.json"
+    assert both.recipe.evaluation.rows()[-1] == "text_model"
+    assert len(both.baseline_outputs()) == 10
+    assert "slamflow.benchmarks.tstorycloze" in both.baseline_kinds(WILDCARDS)
+
+
+def test_models_with_the_same_benchmarks_share_a_rule() -> None:
+    first, second = jobs_of().scored_alike()
+    assert (first.suffix, first.models, len(first.scored)) == ("", ["cold", "aligned"], 10)
+    assert (second.suffix, second.models, len(second.scored)) == ("_of_warm", ["warm"], 4)
+    assert second.names == ["tstorycloze.dev", "tstorycloze.test", "sstorycloze.dev", "sstorycloze.test"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,10 @@ from slamflow.shards.items import Item, Units
 from slamflow.vocabulary import Ints, Vocabulary
 
 POSITIONS_AT_ONCE = 4096
+WORTH_SHARING = 0.2
+"""Two sequences are read as one row if that saves this share of their tokens; for less, the mask costs as much."""
+AS_GOOD_AS_EQUAL = 1e-5
+"""Nats per token between a sequence alone and in a shared row, for a model class to be trusted with these."""
 
 
 def load_model(folder: Path) -> PreTrainedModel:
@@ -45,6 +51,47 @@ def batches(lengths: npt.NDArray[np.int64], positions: int) -> Iterator[npt.NDAr
         size = max(1, positions // max(1, int(lengths[order[first]])))
         yield order[first : first + size]
         first += size
+
+
+class Row(NamedTuple):
+    """One or two documents that are read at once: the first whole, and of the second what the first does not have."""
+
+    first: int
+    second: int | None = None
+    shared: int = 0
+    """How many tokens of the first serve as the second's context."""
+
+
+def rows_of(documents: Sequence[Ints], context: int | None) -> list[Row]:
+    """Rows that hold each of the documents once, two in one row where they begin alike for long enough.
+
+    No row is longer than the model's context, which some classes have a mask for and no more.
+
+    Right and wrong sequences of a benchmark's pair often do: a story with two endings. Those that begin alike are
+    neighbours in the order of their tokens.
+    """
+    order = sorted(range(len(documents)), key=lambda index: documents[index].astype(">i8").tobytes())
+    rows, place = [], 0
+    while place < len(order):
+        one, other = order[place], order[min(place + 1, len(order) - 1)]
+        # The last common token is read twice, since what follows it is not the same.
+        shared = beginning(documents[one], documents[other]) - 1 if one != other else 0
+        row = Row(one, other, shared)
+        size = documents[one].size + documents[other].size
+        if shared > 0 and shared >= WORTH_SHARING * size and read_tokens(row, documents) <= (context or size):
+            rows.append(row)
+            place += 2
+        else:
+            rows.append(Row(one))
+            place += 1
+    return rows
+
+
+def beginning(one: Ints, other: Ints) -> int:
+    """How many tokens two documents begin with that are the same."""
+    size = min(one.size, other.size)
+    differs = np.flatnonzero(one[:size] != other[:size])
+    return int(differs[0]) if differs.size else size
 
 
 class LanguageModelScorer:
@@ -93,13 +140,30 @@ class LanguageModelScorer:
                 kept.append(item)
         return kept, dict(left_out)
 
-    @torch.inference_mode()
+    @cached_property
+    def can_share(self) -> bool:
+        """Whether two documents in one row have the likelihoods that they have alone: asked of the model itself.
+
+        A model class may ignore the mask or the positions that it is given (or refuse them), or have positions of its
+        own. Then each document is read alone.
+        """
+        random = np.random.default_rng(0)
+        prompt, *endings = (random.integers(self.vocabulary.units, size=size) for size in (16, 8, 5))
+        documents = [self.document(np.concatenate([prompt, ending])) for ending in endings]
+        try:
+            together = self._sums(documents, [Row(0, 1, beginning(*documents) - 1)])
+        except (TypeError, ValueError, RuntimeError, IndexError):
+            return False
+        alone = self._sums(documents, [Row(0), Row(1)])
+        return bool(np.abs(together - alone).max() <= AS_GOOD_AS_EQUAL * min(document.size for document in documents))
+
     def nll(self, sequences: Sequence[Units]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Negative log-likelihood, in nats, of each sequence, and its number of scored tokens.
 
-        Padding stands at the right, where a causal model cannot see it, so that the figures are the same regardless of
-        batch composition. Raises InputError if the vocabulary or the model's context is too small, and for a sequence
-        without a scored token.
+        Padding stands at the right, where a causal model cannot see it, and what two sequences have in common at their
+        beginning is computed once: the figures are the same, to float32's rounding, regardless of the others. Equal
+        sequences have equal figures. Raises InputError if the vocabulary or the model's context is too small, and for
+        a sequence without a scored token.
         """
         documents = [self.document(units) for units in sequences]
         given = self.vocabulary.given()
@@ -108,19 +172,69 @@ class LanguageModelScorer:
             raise InputError("a sequence without a scored token has no likelihood")
         if self.context is not None and lengths.max(initial=0) - 1 > self.context:
             raise InputError(f"a sequence of {lengths.max()} tokens does not fit the model's context of {self.context}")
-        sums = np.empty(len(sequences), dtype=np.float64)
-        groups = list(batches(lengths, self.positions))
+        place: dict[bytes, int] = {}
+        of_sequence = [place.setdefault(document.tobytes(), len(place)) for document in documents]
+        different = [np.frombuffer(key, dtype=np.int64) for key in place]
+        rows = rows_of(different, self.context)
+        if any(row.second is not None for row in rows) and not self.can_share:
+            rows = [Row(index) for index in range(len(different))]
+        return self._sums(different, rows)[of_sequence], lengths - given
+
+    @torch.inference_mode()
+    def _sums(self, documents: Sequence[Ints], rows: Sequence[Row]) -> npt.NDArray[np.float64]:
+        """Negative log-likelihood of each document, float64 [documents], all of which are in the rows."""
+        sums = np.empty(len(documents), dtype=np.float64)
+        alone = [row for row in rows if row.second is None]
+        shared = [row for row in rows if row.second is not None]
+        groups = [
+            [some[index] for index in group]
+            for some in (alone, shared)
+            for group in batches(np.array([read_tokens(row, documents) for row in some], np.int64), self.positions)
+        ]
         for group in commands.progress(groups, len(groups), "batches scored"):
-            width = int(lengths[group].max())
+            width = max(read_tokens(row, documents) for row in group)
             tokens = np.full((len(group), width), self.vocabulary.pad, dtype=np.int64)
-            for row, index in enumerate(group):
-                tokens[row, : lengths[index]] = documents[index]
-            rows = torch.from_numpy(tokens).to(self.model.device)
-            targets = rows[:, 1:].clone()
-            own = torch.from_numpy(lengths[group, None]).to(self.model.device)
-            place = torch.arange(1, width, device=self.model.device)
-            targets[(place < given) | (place >= own)] = -100
-            logits = self.model(input_ids=rows[:, :-1], use_cache=False).logits
-            losses = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
-            sums[group] = losses.double().sum(1).cpu().numpy()
-        return sums, lengths - given
+            targets = np.full((len(group), width), -100, dtype=np.int64)
+            # Which of a row's documents a position belongs to; its tokens of the first that the second may see.
+            owner = np.zeros((len(group), width), dtype=np.int64)
+            positions = np.tile(np.arange(width), (len(group), 1))
+            for place, row in enumerate(group):
+                end = documents[row.first].size - 1
+                tokens[place, :end], targets[place, :end] = documents[row.first][:-1], documents[row.first][1:]
+                owner[place, end:] = 1
+                targets[place, : self.vocabulary.given() - 1] = -100
+                if row.second is not None:
+                    own = documents[row.second][row.shared :]
+                    last = end + own.size - 1
+                    tokens[place, end:last], targets[place, end:last] = own[:-1], own[1:]
+                    positions[place, end:] = np.minimum(row.shared + np.arange(width - end), documents[row.second].size)
+            given = self._mask_and_positions(group, owner, positions) if group[0].second is not None else {}
+            ids, wanted = (torch.from_numpy(array).to(self.model.device) for array in (tokens, targets))
+            logits = self.model(input_ids=ids, use_cache=False, **given).logits
+            losses = cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view_as(wanted).double()
+            first = torch.from_numpy(owner == 0).to(losses.device)
+            sums[[row.first for row in group]] = (losses * first).sum(1).cpu().numpy()
+            if group[0].second is not None:
+                begun = torch.from_numpy(np.array([[row.shared] for row in group])).to(losses.device)
+                common = torch.arange(width, device=losses.device) < begun
+                sums[[row.second for row in group]] = (losses * (common | ~first)).sum(1).cpu().numpy()
+        return sums
+
+    def _mask_and_positions(
+        self, group: Sequence[Row], owner: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]
+    ) -> dict[str, torch.Tensor]:
+        """What each position may see, additive [rows, 1, width, width], and its place in its own document."""
+        width = owner.shape[1]
+        begun = np.array([[[row.shared]] for row in group])
+        keys = np.arange(width)[None, None, :]
+        of_other = (owner[:, :, None] == 1) & (owner[:, None, :] == 0) & (keys >= begun)
+        hidden = torch.from_numpy(of_other | (keys > np.arange(width)[None, :, None])).to(self.model.device)
+        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=self.model.device)
+        mask.masked_fill_(hidden, torch.finfo(self.model.dtype).min)
+        return {"attention_mask": mask[:, None], "position_ids": torch.from_numpy(positions).to(self.model.device)}
+
+
+def read_tokens(row: Row, documents: Sequence[Ints]) -> int:
+    """How many positions a row takes."""
+    second = 0 if row.second is None else documents[row.second].size - 1 - row.shared
+    return documents[row.first].size - 1 + second
