@@ -33,6 +33,8 @@ def example(source: str, folder: Path) -> tuple[dict[str, Any], str]:
     match source:
         case "grammar":
             return {}, "train"
+        case "sentences":
+            return {}, "train"
         case "file":
             path.write_text("<|endoftext|>".join(STORIES), encoding="utf-8")
             return {"path": str(path)}, "train"
@@ -83,7 +85,7 @@ def test_shards_make_the_split_and_more_stories_change_no_earlier_one(
     assert len(whole) == 20
     for record in whole:
         assert set(record) == keys
-        assert record["text"] == f"{record['prompt']} {record['ending']}"
+        assert record["prompt"] is None or record["text"] == f"{record['prompt']} {record['ending']}"
         assert record["id"].startswith(f"{split}-")
     shards = [run(tmp_path, job(text, split, shard)) for shard in shard_names(3)]
     assert all(shards)

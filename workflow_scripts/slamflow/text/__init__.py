@@ -83,6 +83,7 @@ TEXT_SOURCES = Family(
     "text",
     {
         "grammar": "slamflow.text.grammar:GrammarText",
+        "sentences": "slamflow.text.sentences:SentencesText",
         "file": "slamflow.text.file:FileText",
         "parquet": "slamflow.text.parquet:ParquetText",
         "swag": "slamflow.text.swag:SwagText",
