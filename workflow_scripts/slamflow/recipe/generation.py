@@ -112,7 +112,7 @@ class ContinueSpeech(Settings):
     """Its name in the recipe, or `truth` or `shuffled`."""
     corpus: str
     """The corpus/split of the prompts, for the list of them."""
-    holds: Literal["stories", "pairs", "recordings"]
+    holds: Literal["stories", "pairs", "recordings", "preferences"]
     """What that corpus holds."""
     encoder: Annotated[TokenizerSettings, TOKENIZERS]
     sampling: Sampling

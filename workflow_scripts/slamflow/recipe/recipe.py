@@ -25,8 +25,6 @@ from slamflow.vocoders import VOCODERS, VocoderSettings
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
 REFERENCE_CONTINUATIONS = ("truth", "shuffled")
 """Between these lie the continuations of models: the utterance's own rest, and its units shuffled."""
-POSITION_KEYS = ("max_position_embeddings", "n_positions")
-"""What transformers' configurations call the number of positions that a model has."""
 
 
 def _is_published(model: Any) -> str:
@@ -192,14 +190,6 @@ class Recipe(Settings):
             return origin.encoder
         dataset = self.dataset_of(model)
         return dataset.encoder if dataset else None
-
-    def stated_context(self, model: str) -> int | None:
-        """How many positions the recipe says a model has embeddings for, at most; None if it does not say."""
-        settings = self.models[model]
-        while settings.init in self.models:
-            settings = self.models[str(settings.init)]
-        architecture = getattr(settings, "architecture", None) or {}
-        return next((architecture[key] for key in POSITION_KEYS if key in architecture), None)
 
     def models_of(self, encoder: str) -> list[str]:
         """The models that speak the units of an encoder."""
