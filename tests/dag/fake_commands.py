@@ -23,7 +23,7 @@ FOLDERS = {
 }
 OUTPUTS = {
     *("--output", "--manifest", "--quarantine", "--pairs", "--score", "--examples", "--transcripts", "--text"),
-    *("--prompts", "--answers"),
+    *("--prompts", "--answers", "--page"),
 }
 READ = {
     "train": {"--pairs"},

@@ -10,7 +10,7 @@ from .conftest import Checkout
 
 def folder(checkout: Checkout) -> str:
     """A folder of weights, as far as Snakemake looks into it."""
-    place = Path(checkout.work, "slam")
+    place = Path(checkout.work, "published_weights")
     place.mkdir()
     for name in ("config.json", "model.safetensors"):
         (place / name).write_text(name)
@@ -28,12 +28,13 @@ def test_a_published_model_is_imported_scored_and_continued(checkout: Checkout) 
         "score_continuations": 1,
         "summarize": 1,
         "render_report": 1,
+        "render_leaderboard": 1,
     }
     checkout.run()
     assert checkout.due() == Counter()
     assert (checkout.work / "results/models/pocket/slam/speech.json").is_file()
     assert not (checkout.work / "results/models/pocket/slam/package.json").exists()
-    (checkout.work / "slam/model.safetensors").write_text("other weights")
+    (checkout.work / "published_weights/model.safetensors").write_text("other weights")
     assert checkout.due() == due
 
 

@@ -51,7 +51,7 @@ def test_the_pocket_recipe_is_accepted() -> None:
 def test_shipped_recipes_are_accepted(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_yaml(path)
     if "recipe" not in config:
-        under = "recipes/slam.yaml" if path.stem in ("spoken_storycloze", "salmon") else "config.yaml"
+        under = "recipes/slam.yaml" if path.stem in ("spoken_storycloze", "salmon", "remade_swag") else "config.yaml"
         laid_over = load_yaml(ROOT / under)
         update_config(laid_over, config)
         config = laid_over

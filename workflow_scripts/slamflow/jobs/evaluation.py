@@ -80,16 +80,17 @@ class EvaluationJobs:
         Each is a rule: Snakemake wants to know a rule's outputs before the wildcards of a job.
         """
         by_benchmarks: dict[tuple[tuple[str, str], ...], list[str]] = defaultdict(list)
-        for model in self.recipe.models:
+        # The order of the recipe's keys must not change a job.
+        for model in sorted(self.recipe.models):
             scored = tuple(
                 (name, split)
-                for name, settings in self.recipe.benchmarks.items()
+                for name, settings in sorted(self.recipe.benchmarks.items())
                 if model in self.models(name)
                 for split in settings.splits(self.recipe)
             )
             if scored:
                 by_benchmarks[scored].append(model)
-        most_models_first = sorted(by_benchmarks.items(), key=lambda entry: -len(entry[1]))
+        most_models_first = sorted(by_benchmarks.items(), key=lambda entry: (-len(entry[1]), entry[0]))
         return [
             ScoredAlike(f"_of_{models[0]}" if number else "", models, list(scored))
             for number, (scored, models) in enumerate(most_models_first)
