@@ -81,8 +81,12 @@ class Cluster:
         for rule, block in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", shown, flags=re.MULTILINE):
             fields = dict(line.strip().partition(": ")[::2] for line in block.splitlines())
             name = f"{rule}:{fields.get('wildcards', '').replace(', ', ',')}"
+            # Snakemake writes "(update)" behind a file that a job brings up to date in place.
             outputs[name] = [
-                path for key in ("output", "benchmark") if key in fields for path in fields[key].split(", ")
+                path.removesuffix(" (update)")
+                for key in ("output", "benchmark")
+                if key in fields
+                for path in fields[key].split(", ")
             ]
         (self.records / "outputs.json").write_text(json.dumps(outputs))
         self.snakemake(*arguments)

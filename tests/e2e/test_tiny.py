@@ -110,12 +110,12 @@ def test_the_summary_has_everything(finished: Path) -> None:
 
 LOSSES = {
     "story_text": {"stories/validation": 3.099},
-    "cold": {"stories/validation": 3.472, "examples/validation": 3.321},
-    "warm": {"stories/validation": 3.509, "examples/validation": 3.384},
+    "cold": {"stories/validation": 3.497, "examples/validation": 3.272},
+    "warm": {"stories/validation": 3.536, "examples/validation": 3.352},
     "aligned": {},
 }
-"""Validation losses of this run, in nats per token, on an Intel Xeon; other processors round bf16 otherwise."""
-FIVE_GRAM = {"tstorycloze": 5, "sstorycloze": 3, "sblimp": 8, "swuggy": 22}
+"""Validation losses of this run, in nats per token, on an Intel Xeon; other processors round otherwise."""
+FIVE_GRAM = {"tstorycloze": 5, "sstorycloze": 3, "sblimp": 7, "swuggy": 28}
 """Pairs of the test splits that the 5-gram gets right: counting alone, on the units."""
 
 
@@ -130,7 +130,7 @@ def test_what_is_learned_is_what_it_was(finished: Path) -> None:
     for benchmark, right in FIVE_GRAM.items():
         score = scores[benchmark, "test", "5gram"]
         assert score["accuracy"] * score["n"] == pytest.approx(right, abs=1)
-    assert summary["units"]["tokens_per_second"] == pytest.approx(16.0, abs=0.1)
+    assert summary["units"]["tokens_per_second"] == pytest.approx(16.1, abs=0.1)
 
 
 def test_a_copied_model_stands_alone(finished: Path, tmp_path: Path) -> None:
