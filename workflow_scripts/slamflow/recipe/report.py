@@ -18,8 +18,8 @@ from slamflow.tts import ENGINES
 from slamflow.vocoders import VOCODERS
 
 FAMILIES = (*(CORPORA, TEXT_SOURCES, ENGINES, TOKENIZERS, VOCODERS, BENCHMARKS, OBJECTIVES, BASELINES, ADAPTERS),)
-KEYS_OF_KINDS = {family.key for family in FAMILIES} | {"model_type"}
-"""Keys whose values are names of kinds, of this project or (model_type) of transformers."""
+KEYS_OF_KINDS = {family.key for family in FAMILIES} | {"model_type", "models"}
+"""Keys whose values are names of kinds, of this project or (model_type) of transformers, or of the recipe's models."""
 
 
 class Summarize(Settings):

@@ -112,10 +112,7 @@ def _neighbors(sounds: str) -> list[str]:
 
 
 def spoken(word: str) -> str:
-    """The text that is spoken: the word in a carrier phrase, which is how many stories begin.
-
-    A small model of stories has no notion of a word that stands alone.
-    """
+    """The text that is spoken: the word in a carrier phrase; a small model hardly knows words that stand alone."""
     return f"{CARRIER} {word}."
 
 
