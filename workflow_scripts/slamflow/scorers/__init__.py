@@ -32,8 +32,7 @@ class Scorer(Protocol[Scored]):
     def nll(self, sequences: Sequence[Scored]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Negative log-likelihoods in nats and the tokens that they are sums over, each [sequences].
 
-        Of units, the tokens are all of the document but the first: in most vocabularies the units and EOS, with BOS
-        given.
+        Of units, the tokens are those of the document that are not given: in most vocabularies the units and EOS.
         """
         ...
 
