@@ -82,7 +82,9 @@ def state_folder(wildcards, output):
 def answers_so_far(wildcards, output):
     """Where a judge's answers are kept as they come, outside the outputs."""
     scores = Path(output.score).parent.parent
-    return scores.parent.parent / "state/judge" / scores.name / f"{wildcards.model}.jsonl"
+    return (
+        scores.parent.parent / "state/judge" / scores.name / f"{wildcards.model}.jsonl"
+    )
 
 
 def calibration(wildcards, output):
