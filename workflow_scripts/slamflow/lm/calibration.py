@@ -24,10 +24,11 @@ import torch
 
 from slamflow.errors import InputError
 from slamflow.lm.devices import Machine, Ranks, device_name
+from slamflow.lm.engine import make_engine
 from slamflow.lm.export import versions
 from slamflow.lm.flops import training_flops_per_token
 from slamflow.lm.job_settings import TrainModel
-from slamflow.lm.loop import make_engine, optimize
+from slamflow.lm.loop import optimize
 from slamflow.lm.objective import Inputs, Prepared
 from slamflow.lm.objectives import OBJECTIVES, ModelSettings
 from slamflow.packing import pack_files

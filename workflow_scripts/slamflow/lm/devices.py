@@ -33,7 +33,7 @@ class Machine:
     threads: int = 2
     """Intra-op threads of a process on a CPU."""
     zero_stage: int = 0
-    """DeepSpeed's ZeRO stage: 0, 1 or 2."""
+    """DeepSpeed's ZeRO stage: 0 to 3."""
     attention: Attention | None = None
     """How documents are kept apart; None takes what is fastest on the device."""
 
@@ -47,7 +47,7 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         help=f"positions a device takes at once; 0: as --calibration says, or else {Machine.micro_batch_tokens}",
     )
     parser.add_argument("--threads", type=int, default=Machine.threads, help="threads of each process")
-    parser.add_argument("--zero-stage", type=int, choices=(0, 1, 2), help="as --calibration says, or else 0")
+    parser.add_argument("--zero-stage", type=int, choices=(0, 1, 2, 3), help="as --calibration says, or else 0")
     parser.add_argument("--attention", choices=get_args(Attention), help="how documents of a row are kept apart")
     parser.add_argument("--calibration", type=Path, help="what calibrate found for this device; need not exist")
 

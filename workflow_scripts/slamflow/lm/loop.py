@@ -19,13 +19,14 @@ from types import FrameType
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.lm import state
+from slamflow.lm import saves, state
 from slamflow.lm.devices import Machine, Ranks
+from slamflow.lm.engine import make_engine
 from slamflow.lm.metrics import Metrics
 from slamflow.lm.objective import Objective
 from slamflow.lm.objectives import TrainingSettings
@@ -33,7 +34,6 @@ from slamflow.lm.pace import NOTHING, Clock, Pace, Step, StepPace, TimePace
 from slamflow.sharding import stable_hash
 
 log = logging.getLogger("slamflow")
-WEIGHTS = "state.safetensors"
 SECONDS_BETWEEN_LINES = 10.0
 STOPPED = 128 + signal.SIGTERM
 
@@ -50,6 +50,8 @@ class Trained:
     metrics: Path
     budget: dict[str, float]
     """With hours: `hours`, and `seconds` from the first step to the end of the last save. Else empty."""
+    weights: dict[str, Tensor] | None = None
+    """Those of the model, on the main rank, if it has only parts of them itself (ZeRO 3)."""
 
 
 def train(
@@ -66,15 +68,17 @@ def train(
     The caller holds the folder's lock. On SIGTERM the state is saved and the process ends with 143.
     Raises InputError when the loss is not finite; the last save is kept.
     """
-    micro_batches = len(objective.micro_batches(0))
-    engine = make_engine(model, settings, machine, ranks, micro_batches)
     step, seconds, validation, last = 0, 0.0, {}, False
     timed: dict[str, Any] = {}
-    if found := state.latest(folder, fingerprint):
-        path, record = found
-        restore(engine, machine, path, record["step"])
+    found = state.latest(folder, fingerprint)
+    if found:
+        saved, record = found
         step, seconds, validation, last = (record[key] for key in ("step", "seconds", "validation_loss", "last"))
         timed = record["pace"]
+        saves.load_weights(model, saved)
+    engine = make_engine(model, settings, machine, ranks, len(objective.micro_batches(0)))
+    if found:
+        saves.load_moments(engine, machine, saved, step)
     run = files.sha256_json(fingerprint)
     clock = Clock(folder, run) if ranks.main and settings.hours is not None else None
     ranks.barrier()
@@ -88,7 +92,7 @@ def train(
             "last": last,
             "pace": pace.record(),
         }
-        state.save(folder, step, record, lambda to: store(engine, machine, ranks, to), ranks.main, ranks.barrier)
+        state.save(folder, step, record, lambda to: saves.store(engine, machine, ranks, to), ranks.main, ranks.barrier)
 
     with contextlib.ExitStack() as stack:
         stopping = stack.enter_context(_stop_signal())
@@ -167,7 +171,9 @@ def train(
                     "".join(f", {name} {value:.4f}" for name, value in line.get("validation_loss", {}).items()),
                 )
         budget = {} if settings.hours is None else {"hours": settings.hours, "seconds": round(pace.spent(), 1)}
-    return Trained(step, step * objective.tokens_per_step, seconds, validation, folder / "metrics.jsonl", budget)
+    weights = saves.whole_state_dict(engine, machine, ranks) if machine.zero_stage == 3 else None
+    tokens = step * objective.tokens_per_step
+    return Trained(step, tokens, seconds, validation, folder / "metrics.jsonl", budget, weights)
 
 
 def optimize(
@@ -199,67 +205,6 @@ def optimize(
         norm = engine.get_global_grad_norm()
     sums = [total / max(count, 1) for total in ranks.sum(loss_sum, *extras.values())]
     return dict(zip(["loss", *extras], sums, strict=True)), float(norm)
-
-
-def make_engine(
-    model: PreTrainedModel, settings: TrainingSettings, machine: Machine, ranks: Ranks, accumulate: int
-) -> Any:
-    """DeepSpeed's engine around `model` with AdamW (Loshchilov and Hutter 2019), weight decay on matrices only.
-
-    Weights, gradients and moments are float32; with precision bf16 the forward pass runs under autocast.
-    """
-    import deepspeed
-
-    torch.nn.Module.to(model, ranks.device)
-    model.train()
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, settings.learning_rate, (settings.betas[0], settings.betas[1]), fused=True)
-    config = {
-        "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": accumulate,
-        "zero_optimization": {"stage": machine.zero_stage},
-        "torch_autocast": {"enabled": settings.precision == "bf16", "dtype": "bfloat16"},
-        # Without ZeRO the loop clips, because DeepSpeed would not tell the norm.
-        "gradient_clipping": settings.gradient_clip if machine.zero_stage else 0.0,
-        "steps_per_print": 1 << 60,
-    }
-    engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
-    return engine
-
-
-def store(engine: Any, machine: Machine, ranks: Ranks, folder: Path) -> None:
-    """Write weights and moments: one safetensors file, or with ZeRO DeepSpeed's own checkpoint of all ranks."""
-    if machine.zero_stage:
-        engine.save_checkpoint(str(folder), tag="zero", save_latest=False)
-    elif ranks.main:
-        tensors = {}
-        for name, parameter in engine.module.named_parameters():
-            tensors[f"weight.{name}"] = parameter.detach()
-            for key in ("exp_avg", "exp_avg_sq"):
-                if parameter in engine.optimizer.state:
-                    tensors[f"{key}.{name}"] = engine.optimizer.state[parameter][key]
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
-
-
-def restore(engine: Any, machine: Machine, folder: Path, step: int) -> None:
-    """Read what `store` wrote after `step` steps. DeepSpeed's checkpoint is a pickle: only ever the run's own."""
-    if machine.zero_stage:
-        engine.load_checkpoint(str(folder), tag="zero")
-        return
-    tensors = load_file(folder / WEIGHTS)
-    with torch.no_grad():
-        for name, parameter in engine.module.named_parameters():
-            parameter.copy_(tensors[f"weight.{name}"])
-            if f"exp_avg.{name}" in tensors:
-                engine.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(step), device=parameter.device),
-                    "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
-                    "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
-                }
 
 
 @contextlib.contextmanager
