@@ -23,7 +23,8 @@ def make_engine(
 ) -> Any:
     """DeepSpeed's engine around `model` with AdamW (Loshchilov and Hutter 2019), weight decay on matrices only.
 
-    Weights, gradients and moments are float32; with precision bf16 the forward pass runs under autocast.
+    Weights, gradients and moments are float32, and gradients are summed over the ranks in float32; with precision bf16
+    the forward pass runs under autocast.
     """
     import deepspeed
 
@@ -39,7 +40,12 @@ def make_engine(
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": accumulate,
         "zero_optimization": {"stage": machine.zero_stage},
-        "torch_autocast": {"enabled": settings.precision == "bf16", "dtype": "bfloat16"},
+        "torch_autocast": {
+            "enabled": settings.precision == "bf16",
+            "dtype": "bfloat16",
+            # Else ZeRO would sum the gradients of Linear layers over the ranks in bf16 (deepspeed's torch_autocast.py).
+            "lower_precision_safe_modules": [],
+        },
         # Without ZeRO the loop clips, because DeepSpeed would not tell the norm.
         "gradient_clipping": settings.gradient_clip if machine.zero_stage else 0.0,
         "steps_per_print": 1 << 60,
