@@ -36,6 +36,9 @@ rule train:
     resources:
         gpu=JOBS.gpus,
         mem_mb=16000,
+        # Processes on each node; 0: one for each GPU, or one on a CPU.
+        processes=0,
+        torchrun="torchrun --standalone",
         # How much of a batch the device takes at once: machine-specific, so a resource and not a setting.
         # 0: as calibrate found, if it was asked (results/calibration), or else 8192.
         micro_batch_tokens=0,

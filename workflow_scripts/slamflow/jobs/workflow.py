@@ -62,19 +62,31 @@ class Jobs:
         self.leaderboard = LeaderboardJobs(recipe, scripts)
 
     def command(self, name: str) -> Callable[..., str]:
-        """A params function with the command line that runs workflow_scripts/<name>.py.
+        """A params function with the command line that runs workflow_scripts/<name>.py, on the GPUs that its job has.
 
         It asks for `output`, so that Snakemake takes it for derived: the place of a checkout does not trigger a rerun.
         """
         text = f"python {self._shown(name)}"
-        return lambda wildcards, output: text  # noqa: ARG005
+        return lambda wildcards, output, resources: self._on_gpus(resources.get("gpu", 0), text)  # noqa: ARG005
 
     def torchrun(self, name: str) -> Callable[..., str]:
-        """Like `command`, with as many processes as the job has GPUs; one on a CPU."""
+        """Like `command`, with as many processes on each node as it has GPUs, or as `processes` says; one on a CPU.
+
+        The resource `torchrun` is how torchrun is started: a profile says there how the processes of several `nodes`
+        find each other.
+        """
         shown = self._shown(name)
-        return lambda wildcards, output, resources: (  # noqa: ARG005
-            f"torchrun --standalone --nproc_per_node={max(1, resources.gpu)} {shown}"
-        )
+
+        def command(wildcards: Any, output: Any, resources: Any) -> str:  # noqa: ARG001
+            gpus = resources.gpu // max(1, resources.get("nodes", 1))
+            text = f"{resources.torchrun} --nproc_per_node={resources.processes or max(1, gpus)} {shown}"
+            return self._on_gpus(gpus, text)
+
+        return command
+
+    def _on_gpus(self, count: int, command: str) -> str:
+        """A command line that first waits for GPUs which no other job on the machine holds."""
+        return f"python {self._shown('on_gpus')} --count {count} -- {command}" if count else command
 
     def _shown(self, name: str) -> str:
         """The path of workflow_scripts/<name>.py, below the working folder if it lies there, for the shell."""
