@@ -97,13 +97,25 @@ def test_every_stage_writes_the_same_file_and_goes_on_from_it(rows: Path, caplog
     for stage in (1, 2, 3):
         assert_close(written[0], written[stage], atol=2e-5)
     run(rows, "whole", settings=tied)
-    for before, after in ((0, 2), (2, 0), (1, 3), (3, 1)):
+    for before, after, offload in ((0, 2, True), (2, 0, False), (1, 3, True), (3, 1, False)):
         caplog.clear()
-        run(rows, f"{before}", settings=tied, machine={"zero_stage": after})
+        run(rows, f"{before}", settings=tied, machine={"zero_stage": after, "offload": offload})
         assert "going on after step 8 of 12" in caplog.text
         assert losses(rows, f"{before}") == pytest.approx(losses(rows, "whole"), abs=1e-6)
         whole, other = (load_file(rows / name / "model.safetensors") for name in ("whole", f"{before}"))
         assert_close(whole, other, atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_an_offload_makes_no_difference_and_goes_on(stage: int, rows: Path) -> None:
+    offload = {"machine": {"zero_stage": stage, "offload": True}, "settings": {"gradient_clip": 0.05}}
+    run(rows, "whole", settings=offload["settings"])
+    run(rows, "unbroken", **offload)
+    run(rows, "resumed", stop=6, **offload)
+    run(rows, "resumed", **offload)
+    assert losses(rows, "unbroken") == losses(rows, "resumed")
+    assert losses(rows, "unbroken") == pytest.approx(losses(rows, "whole"), abs=1e-6)
 
 
 # Ranks, as torchrun starts them; on a CPU they talk by gloo

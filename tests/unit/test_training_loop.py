@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from deepspeed.runtime.torch_autocast import get_comm_dtype
 from safetensors.torch import load_file
 
 from slamflow import commands, files
@@ -186,6 +187,8 @@ def test_bf16_computes_in_bf16_and_keeps_float32(stage: int) -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     moments = [value for entry in engine.optimizer.state.values() for value in entry.values()]
     assert {moment.dtype for moment in moments} == {torch.float32}
+    # Nor does DeepSpeed reduce any gradient over ranks in another precision.
+    assert {get_comm_dtype(parameter) for parameter in model.parameters()} == {torch.float32}
 
 
 @pytest.mark.slow

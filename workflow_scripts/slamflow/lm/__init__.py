@@ -19,5 +19,6 @@ pace.py             when a training validates, saves and ends: by a number of st
 state.py            resumable training state: folders, lock, fingerprint
 saves.py            the tensors in it
 metrics.py          curves
+zero.py             how ZeRO divides memory over GPUs
 calibration.py      how fast a device trains a model
 """

@@ -31,6 +31,7 @@ from slamflow.lm.job_settings import TrainModel
 from slamflow.lm.loop import optimize
 from slamflow.lm.objective import Inputs, Prepared
 from slamflow.lm.objectives import OBJECTIVES, ModelSettings
+from slamflow.lm.zero import Layout, layouts
 from slamflow.packing import pack_files
 from slamflow.recipe.datasets import PackTokens, VocabularySettings
 from slamflow.shards.rows import Rows
@@ -80,6 +81,14 @@ def choose(measured: list[Measured], memory_mb: float | None) -> Measured | None
     return max((one for one in fit if one.seconds_per_step * AS_FAST <= best), key=lambda one: one.rows)
 
 
+def candidates(ranks: Ranks) -> list[Layout]:
+    """What is tried until something fits, the fastest first.
+
+    On a CPU there is no other memory to save.
+    """
+    return [layout for layout in layouts(ranks.count) if not layout.offload or ranks.device.type == "cuda"]
+
+
 def random_rows(folder: Path, context: int, units: int, document_tokens: int, seed: int = 0) -> Path:
     """A folder of rows of random documents of `document_tokens` units, packed below `folder` as the real ones are."""
     random = np.random.default_rng(seed)
@@ -104,9 +113,9 @@ def calibrate(
 ) -> dict[str, Any]:
     """Try micro-batches from one row upwards and return the best for this device, as JSON values.
 
-    ZeRO stages 1 and 2, which take less memory on several devices and are slower, are tried only if stage 0 does not
-    fit. No further micro-batch is begun after `most_seconds`. Raises InputError if not even one row fits, or without
-    rows to train on.
+    What takes less memory of the device and is slower (`candidates`) is tried only if ZeRO stage 0 does not fit. No
+    further micro-batch is begun after `most_seconds`. Raises InputError if not even one row fits, or without rows to
+    train on.
     """
     if inputs.train is None:
         raise InputError("a calibration needs rows: give --train")
@@ -120,11 +129,10 @@ def calibrate(
     memory = _memory_mb(ranks.device)
     tried: list[dict[str, Any]] = []
     chosen = None
-    for stage in (0, 1, 2) if ranks.count > 1 else (0,):
-        measured = _ladder(
-            prepare, job.model, context, tokens_per_step, replace(machine, zero_stage=stage), ranks, most_seconds
-        )
-        tried += [{"zero_stage": stage, **vars(one)} for one in measured]
+    for stage, offload in candidates(ranks):
+        there = replace(machine, zero_stage=stage, offload=offload)
+        measured = _ladder(prepare, job.model, context, tokens_per_step, there, ranks, most_seconds)
+        tried += [{"zero_stage": stage, "offload": offload, **vars(one)} for one in measured]
         chosen = choose(measured, memory)
         if chosen is not None:
             break
@@ -148,6 +156,7 @@ def calibrate(
         "micro_batch_tokens": chosen.rows * context,
         "accumulation": -(-each // chosen.rows),
         "zero_stage": stage,
+        "offload": offload,
         "seconds_per_step": round(chosen.seconds_per_step, 4),
         "tokens_per_second": round(tokens_per_second, 1),
         "peak_memory_mb": chosen.peak_memory_mb,

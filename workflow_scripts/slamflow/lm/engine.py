@@ -24,7 +24,7 @@ def make_engine(
     """DeepSpeed's engine around `model` with AdamW (Loshchilov and Hutter 2019), weight decay on matrices only.
 
     Weights, gradients and moments are float32, and gradients are summed over the ranks in float32; with precision bf16
-    the forward pass runs under autocast.
+    the forward pass runs under autocast. With an offload the optimizer's weights and moments lie in the CPU's memory.
     """
     import deepspeed
 
@@ -36,10 +36,15 @@ def make_engine(
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, settings.learning_rate, (settings.betas[0], settings.betas[1]), fused=True)
+    zero: dict[str, Any] = {"stage": machine.zero_stage}
+    if machine.offload:
+        zero["offload_optimizer"] = {"device": "cpu"}
     config = {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": accumulate,
-        "zero_optimization": {"stage": machine.zero_stage},
+        "zero_optimization": zero,
+        # torch's fused AdamW is as fast on a CPU as DeepSpeed's, which would have to be compiled first.
+        "zero_force_ds_cpu_optimizer": False,
         "torch_autocast": {
             "enabled": settings.precision == "bf16",
             "dtype": "bfloat16",
