@@ -16,6 +16,7 @@ package.py          what a model's folder needs to stand alone
 devices.py          the processes of a training and what they run on
 schedule.py         the learning rate by step or by time
 pace.py             when a training validates, saves and ends: by a number of steps or by a time budget
+optimizers.py       AdamW and Muon
 state.py            resumable training state: folders, lock, fingerprint
 saves.py            the tensors in it
 metrics.py          curves

@@ -81,11 +81,13 @@ def choose(measured: list[Measured], memory_mb: float | None) -> Measured | None
     return max((one for one in fit if one.seconds_per_step * AS_FAST <= best), key=lambda one: one.rows)
 
 
-def candidates(ranks: Ranks) -> list[Layout]:
+def candidates(ranks: Ranks, optimizer: str) -> list[Layout]:
     """What is tried until something fits, the fastest first.
 
-    On a CPU there is no other memory to save.
+    On a CPU there is no other memory to save. Muon works with ZeRO stage 0 only.
     """
+    if optimizer == "muon":
+        return [Layout(0, False)]
     return [layout for layout in layouts(ranks.count) if not layout.offload or ranks.device.type == "cuda"]
 
 
@@ -129,7 +131,7 @@ def calibrate(
     memory = _memory_mb(ranks.device)
     tried: list[dict[str, Any]] = []
     chosen = None
-    for stage, offload in candidates(ranks):
+    for stage, offload in candidates(ranks, job.model.optimizer):
         there = replace(machine, zero_stage=stage, offload=offload)
         measured = _ladder(prepare, job.model, context, tokens_per_step, there, ranks, most_seconds)
         tried += [{"zero_stage": stage, "offload": offload, **vars(one)} for one in measured]

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from slamflow.errors import InputError
 from slamflow.lm.devices import Machine, Ranks
 from slamflow.lm.objectives import TrainingSettings
+from slamflow.lm.optimizers import make_optimizer
 
 ADAM_MOMENTS = ("exp_avg", "exp_avg_sq")
 """Kept of each parameter under ZeRO, by torch's names."""
@@ -21,21 +23,23 @@ ADAM_MOMENTS = ("exp_avg", "exp_avg_sq")
 def make_engine(
     model: PreTrainedModel, settings: TrainingSettings, machine: Machine, ranks: Ranks, accumulate: int
 ) -> Any:
-    """DeepSpeed's engine around `model` with AdamW (Loshchilov and Hutter 2019), weight decay on matrices only.
+    """DeepSpeed's engine around `model` with the optimizer that `settings` name.
 
     Weights, gradients and moments are float32, and gradients are summed over the ranks in float32; with precision bf16
     the forward pass runs under autocast. With an offload the optimizer's weights and moments lie in the CPU's memory.
+
+    Raises InputError for Muon with ZeRO.
     """
     import deepspeed
 
+    if settings.optimizer == "muon" and machine.zero_stage:
+        # ZeRO gives each rank a slice of all parameters in one row, of which Muon cannot see the matrices.
+        raise InputError(
+            f"optimizer: muon works with whole matrices, not with the parts of ZeRO stage {machine.zero_stage}; leave "
+            "zero_stage and offload at 0, or take optimizer: adamw"
+        )
     torch.nn.Module.to(model, ranks.device)
     model.train()
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, settings.learning_rate, (settings.betas[0], settings.betas[1]), fused=True)
     zero: dict[str, Any] = {"stage": machine.zero_stage}
     if machine.offload:
         zero["offload_optimizer"] = {"device": "cpu"}
@@ -55,7 +59,7 @@ def make_engine(
         "gradient_clipping": settings.gradient_clip if machine.zero_stage else 0.0,
         "steps_per_print": 1 << 60,
     }
-    engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
+    engine, *_ = deepspeed.initialize(model=model, optimizer=make_optimizer(model, settings), config=config)
     return engine
 
 
