@@ -7,11 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from slamflow.device_slots import gpus_here, hold
 from slamflow.errors import InputError
+from slamflow.jobs.workflow import Jobs
+from slamflow.recipe.loading import load_assets, load_recipe
+from slamflow.strict_yaml import load_yaml
 
 LAUNCHER = Path(__file__).parents[2] / "workflow_scripts/on_gpus.py"
 DIVIDED = """\
@@ -140,3 +144,31 @@ def test_a_command_that_is_not_there_is_named(machine: Path) -> None:
 def test_of_a_divided_gpu_the_parts_count(machine: Path) -> None:
     nvidia_smi(machine, DIVIDED)
     assert gpus_here() == ["MIG-bbbb-1", "MIG-bbbb-2", "GPU-aaaa-1"]
+
+
+class Resources(dict[str, Any]):
+    """As Snakemake gives them to a function of params."""
+
+    __getattr__ = dict.__getitem__
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ({"gpu": 0, "processes": 0}, "torchrun --standalone --nproc_per_node=1 SCRIPT"),
+        ({"gpu": 0, "processes": 4}, "torchrun --standalone --nproc_per_node=4 SCRIPT"),
+        ({"gpu": 2, "processes": 0}, "python LAUNCHER --count 2 -- torchrun --standalone --nproc_per_node=2 SCRIPT"),
+        (
+            {"gpu": 16, "processes": 0, "nodes": 2, "torchrun": "srun --nodes=2 torchrun --nnodes=2"},
+            "python LAUNCHER --count 8 -- srun --nodes=2 torchrun --nnodes=2 --nproc_per_node=8 SCRIPT",
+        ),
+    ],
+)
+def test_as_many_processes_as_a_node_has_gpus(resources: dict[str, Any], expected: str) -> None:
+    root = LAUNCHER.parents[1]
+    recipe = load_recipe(load_yaml(root / "config.yaml"), [])
+    jobs_of_recipe = Jobs(recipe, load_assets(root / "recipes/assets.yaml", {}), LAUNCHER.parent)
+    given = Resources({"torchrun": "torchrun --standalone", **resources})
+    command = jobs_of_recipe.torchrun("train")(None, None, resources=given)
+    found = [word if not word.endswith(".py") else word.rpartition("/")[2] for word in command.split()]
+    assert " ".join(found) == expected.replace("SCRIPT", "train.py").replace("LAUNCHER", "on_gpus.py")
