@@ -31,7 +31,7 @@ from slamflow.lm.job_settings import TrainModel
 from slamflow.lm.loop import optimize
 from slamflow.lm.objective import Inputs, Prepared
 from slamflow.lm.objectives import OBJECTIVES, ModelSettings
-from slamflow.lm.zero import Layout, layouts
+from slamflow.lm.zero import WHOLE, Layout, layouts
 from slamflow.packing import pack_files
 from slamflow.recipe.datasets import PackTokens, VocabularySettings
 from slamflow.shards.rows import Rows
@@ -87,7 +87,7 @@ def candidates(ranks: Ranks, optimizer: str) -> list[Layout]:
     On a CPU there is no other memory to save. Muon works with ZeRO stage 0 only.
     """
     if optimizer == "muon":
-        return [Layout(0, False)]
+        return [WHOLE]
     return [layout for layout in layouts(ranks.count) if not layout.offload or ranks.device.type == "cuda"]
 
 

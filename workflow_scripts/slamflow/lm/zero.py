@@ -25,8 +25,11 @@ class Layout(NamedTuple):
         return whole + divided / gpus
 
 
+WHOLE = Layout(0, False)
+
+
 def layouts(gpus: int) -> list[Layout]:
     """What is worth trying on so many GPUs, the fastest first. On one GPU only an offload saves memory."""
     if gpus == 1:
-        return [Layout(0, False), Layout(2, True)]
+        return [WHOLE, Layout(2, True)]
     return [*(Layout(stage, False) for stage in range(4)), Layout(2, True), Layout(3, True)]
