@@ -84,7 +84,7 @@ def archive_recordings(corpus: AudioArchive, archives: list[Path], split: str, s
                     id=item_id,
                     source=item_id,
                     speaker=speaker_of(name, folders_up),
-                    text=lambda known=known, name=name: known.of(name),  # type: ignore[misc]
+                    text=functools.partial(known.of, name),
                     open=open_member,
                     speech=functools.partial(listed_speech, activity, item_id) if corpus.voice_activity else None,
                 )
@@ -211,12 +211,19 @@ def _tar_members(path: Path) -> Iterator[Member]:
                     raise InputError(damaged(path, error)) from None
 
             yield name, open_member
-        # tarfile takes a file that stops between two members, or inside a header, for a whole one.
         if unpack is None:
-            with open(path, "rb") as file:
-                file.seek(archive.offset)
-                if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                    raise EOFError("a tar archive without its end")
+            check_end(path, archive)
+
+
+def check_end(path: Path, archive: tarfile.TarFile) -> None:
+    """Raise EOFError for a plain tar, read to its last member, that is cut off behind it.
+
+    tarfile takes a file that stops between two members, or inside a header, for a whole one.
+    """
+    with open(path, "rb") as file:
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise EOFError("a tar archive without its end")
 
 
 def tidy(name: str) -> str | None:
