@@ -64,7 +64,7 @@ def convert(source: Path, output: Path) -> Vocabulary:
     rows = [*range(text, text + UNITS), *dict.fromkeys(special), *others]
     if strange := [token for token in before + after if token not in special]:
         raise InputError(f"{source}: the tokenizer puts token {strange[0]} around a text, which is neither BOS nor EOS")
-    for name in set(names_of_embeddings(make_class(model_type, keys, source))) & state.keys():
+    for name in state.keys() & names_of_embeddings(make_class(model_type, keys, source)):
         state[name] = state[name][rows]
     ids = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"))
     write_model(make_class(model_type, {**keys, **ids, "vocab_size": len(rows)}, source), state, output, source)
@@ -82,7 +82,7 @@ def text_tokenizer(source: Path) -> Any:
     existing(source / "tokenizer.json")
     try:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(source, local_files_only=True)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # tokenizers raises errors of its own
         raise InputError(f"{source}: cannot be read as a transformers tokenizer: {error}") from None
     if "<Un0>" in tokenizer.get_vocab():
         raise InputError(f"{source}/tokenizer.json: has units; give the text model's own tokenizer")
@@ -90,7 +90,7 @@ def text_tokenizer(source: Path) -> Any:
 
 
 def around_a_text(tokenizer: Any, source: Path) -> tuple[list[int], list[int]]:
-    """The tokens that a tokenizer puts before and behind a text, at most one each."""
+    """The tokens that a tokenizer puts before and behind a text, at most one each. Raises InputError for more."""
     plain = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     for before in range(2):
