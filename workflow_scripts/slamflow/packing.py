@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,20 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Documents:
+    """The documents of all files, whose tokens stand end to end in one stream."""
+
+    lengths: Ints
+    """Tokens of each, BOS and EOS included."""
+    draws: Ints
+    """Hashes of their ids, by which a mixture chooses; none without weights."""
+    origins: Ints
+    """Which of the weighted corpora each is of; none without weights."""
+    empty: int
+    """How many more had no tokens, and are left out."""
+
+
+@dataclass(frozen=True)
 class Pieces:
     """What is put into rows: whole documents, and the parts of those that are longer than a row."""
 
@@ -57,7 +71,7 @@ def pieces_in_rows(lengths: Ints, starts: Ints, settings: PackTokens) -> tuple[P
         order = random.permutation(lengths.size)
         # BOS and EOS are one token: it stands between two documents once.
         return join(lengths[order] - 1, starts[order] + 1, settings.context)
-    pieces = cut(lengths, settings.context, starts)
+    pieces = cut(lengths, starts, settings.context)
     if settings.documents == "padded":
         return pieces, random.permutation(pieces.lengths.size)
     row_of = best_fit_decreasing(pieces.lengths, settings.context)
@@ -174,15 +188,12 @@ def mix(lengths: Ints, origins: Ints, draws: Ints, weights: dict[str, float]) ->
     return np.sort(np.concatenate(chosen)), mixture
 
 
-def cut(lengths: Ints, context: int, first: Ints | None = None) -> Pieces:
+def cut(lengths: Ints, starts: Ints, context: int) -> Pieces:
     """Cut documents longer than `context` into full rows and a rest; leave the others whole.
-
-    `first` has the position of each document in the stream of all tokens; without it they stand end to end.
 
     BOS stays with the first piece only and EOS with the last only. A rest of one token (EOS alone) is kept, so that
     no token is lost, though nothing can be learned from it.
     """
-    starts = np.cumsum(lengths) - lengths if first is None else first
     count = -(-lengths // context)
     document = np.repeat(np.arange(lengths.size), count)
     offset = (np.arange(document.size) - np.repeat(np.cumsum(count) - count, count)) * context
@@ -273,6 +284,28 @@ def fill_rows(
         yield input_ids, document
 
 
+def write_stream(
+    inputs: list[Path], vocabulary: Vocabulary, weights: dict[str, float] | None, stream: IO[bytes]
+) -> Documents:
+    """Append the tokens of all documents of `inputs` to `stream`, in the vocabulary's dtype. Errors as `pack_files`."""
+    read = reader(vocabulary)
+    none = np.empty(0, dtype=np.int64)
+    all_lengths, draws, origins = [none], [none], [none]
+    empty = 0
+    for path in commands.progress(inputs, len(inputs), "files read"):
+        for block in read(path):
+            tokens, lengths = to_tokens(block, vocabulary)
+            stream.write(tokens.tobytes())
+            all_lengths.append(lengths)
+            empty += len(block.ids) - lengths.size
+            if weights is not None:
+                ids = [name for name, length in zip(block.ids, block.lengths, strict=True) if length]
+                draws.append(np.array([stable_hash(f"mixture {name}") >> 1 for name in ids], dtype=np.int64))
+                origins.append(np.full(lengths.size, origin(path, weights), dtype=np.int64))
+    stream.flush()
+    return Documents(np.concatenate(all_lengths), np.concatenate(draws), np.concatenate(origins), empty)
+
+
 def pack_files(inputs: list[Path], settings: PackTokens, output: Path) -> dict[str, Any]:
     """Pack the documents of `inputs` (unit shards, or stories as JSONL for a vocabulary of text) into rows.
 
@@ -281,32 +314,17 @@ def pack_files(inputs: list[Path], settings: PackTokens, output: Path) -> dict[s
     cannot be read, a unit is outside the vocabulary, or there is no document at all.
     """
     vocabulary = Vocabulary.of(settings.vocabulary)
-    read = reader(vocabulary)
     context = settings.context
     output.mkdir(parents=True, exist_ok=True)
-    all_lengths = []
-    empty = 0
     with tempfile.TemporaryFile(dir=output) as stream:
-        draws: list[Ints] = []
-        origins: list[Ints] = []
-        for path in commands.progress(inputs, len(inputs), "files read"):
-            for block in read(path):
-                tokens, lengths = to_tokens(block, vocabulary)
-                stream.write(tokens.tobytes())
-                all_lengths.append(lengths)
-                empty += len(block.ids) - lengths.size
-                if settings.weights is not None:
-                    ids = [name for name, length in zip(block.ids, block.lengths, strict=True) if length]
-                    draws.append(np.array([stable_hash(f"mixture {name}") >> 1 for name in ids], dtype=np.int64))
-                    origins.append(np.full(lengths.size, origin(path, settings.weights), dtype=np.int64))
-        stream.flush()
-        lengths = np.concatenate(all_lengths) if all_lengths else np.empty(0, dtype=np.int64)
+        documents = write_stream(inputs, vocabulary, settings.weights, stream)
+        lengths = documents.lengths
         if not lengths.size:
             raise InputError(f"no documents in {', '.join(str(path) for path in inputs)}; nothing to pack")
         starts = np.cumsum(lengths) - lengths
         mixture = None
         if settings.weights is not None:
-            chosen, mixture = mix(lengths, np.concatenate(origins), np.concatenate(draws), settings.weights)
+            chosen, mixture = mix(lengths, documents.origins, documents.draws, settings.weights)
             lengths, starts = lengths[chosen], starts[chosen]
         pieces, row_of = pieces_in_rows(lengths, starts, settings)
         rows = int(row_of.max()) + 1
@@ -319,7 +337,7 @@ def pack_files(inputs: list[Path], settings: PackTokens, output: Path) -> dict[s
         "rows": rows,
         "tokens": int(pieces.lengths.sum()),
         "documents": int(lengths.size),
-        "empty_documents": empty,
+        "empty_documents": documents.empty,
         "cut_documents": int((lengths > context).sum()),
         "fill": round(float(pieces.lengths.sum()) / (rows * context), 6),
         "sha256": digest,
