@@ -202,11 +202,11 @@ class Vocabulary:
         return max(1, len(self.layout.bos) + tokens)
 
     def beginning(self, tokens: npt.ArrayLike) -> Ints:
-        """What a continuation goes on from: BOS, if there is one, and the tokens; int64 [n + 1]."""
+        """What a continuation goes on from: BOS, if there is one, and the tokens; int64 [len(bos) + n]."""
         return np.concatenate([np.array(self.layout.bos, dtype=np.int64), np.asarray(tokens, dtype=np.int64)])
 
     def document(self, tokens: npt.ArrayLike) -> Ints:
-        """BOS, the tokens, EOS, as far as documents have them: int64 [n + 2]."""
+        """BOS, the tokens, EOS, as far as documents have them: int64 [n + 2] for models that are trained here."""
         end = [self.layout.eos] if self.layout.ends and self.layout.eos is not None else []
         return np.concatenate([self.beginning(tokens), np.array(end, dtype=np.int64)])
 

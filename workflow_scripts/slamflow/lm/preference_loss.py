@@ -1,6 +1,7 @@
 """The loss of direct preference optimization (Rafailov et al. 2023, arXiv:2305.18290).
 
-A sequence is BOS, prompt, ending, EOS. Log-probabilities are summed over the ending and EOS; the prompt is given.
+A sequence is BOS, prompt, ending, EOS (without BOS or EOS in a published model whose documents have none).
+Log-probabilities are summed over the ending and EOS; the prompt is given.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ class Candidate:
     """One ending after its prompt."""
 
     tokens: Ints
-    """int64 [length]: BOS, prompt, ending, EOS."""
+    """int64 [length]: a document of the vocabulary."""
     given: int
-    """How many of them are BOS and prompt."""
+    """How many of them are not scored: BOS and prompt."""
 
 
 @dataclass(frozen=True)
