@@ -211,6 +211,7 @@ class LanguageModelScorer:
             given = self._mask_and_positions(group, owner, positions) if group[0].second is not None else {}
             ids, wanted = (torch.from_numpy(array).to(self.model.device) for array in (tokens, targets))
             logits = self.model(input_ids=ids, use_cache=False, **given).logits
+            logits[..., list(self.vocabulary.layout.unpredicted)] = -torch.inf
             losses = cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view_as(wanted).double()
             first = torch.from_numpy(owner == 0).to(losses.device)
             sums[[row.first for row in group]] = (losses * first).sum(1).cpu().numpy()
