@@ -113,6 +113,7 @@ SUMMARY = {
         "per_original": 0.112,
         "per_resynthesis": 0.171,
         "per_gap_ci95": [0.04, 0.08],
+        "phone_purity": {"frames": 12_345, "phone_purity": 0.512, "cluster_purity": 0.123, "pnmi": 0.456},
         "dnsmos": {
             scale: {"original": 3.5, "resynthesis": 3.25, "gap_ci95": [-0.31, -0.19]}
             for scale in ("signal", "background", "overall")

@@ -12,8 +12,7 @@ Conventions, by slp-rl/slamkit@388b402:
   (interleaving_tokeniser.py:295-310, unit_lm.py:188). A token that can neither be read nor predicted is the same as no
   token: here the model keeps the rows of the others only, and speaks units alone;
 * where the text tokenizer puts a BOS before a text, line 304 takes that BOS for <speech> and for <text>: their logits
-  stay, and BOS's is -inf. Here they stay too; BOS's does as well, so that a score is larger by -log(1 - p(BOS)), which
-  is next to nothing in a model that was trained.
+  stay, and BOS's is -inf.
 """
 
 from __future__ import annotations
@@ -70,7 +69,8 @@ def convert(source: Path, output: Path) -> Vocabulary:
     write_model(make_class(model_type, {**keys, **ids, "vocab_size": len(rows)}, source), state, output, source)
     eos = rows.index(tokenizer.eos_token_id) if tokenizer.eos_token_id is not None else None
     bos = tuple(rows.index(token) for token in before)
-    return Vocabulary(UNITS, layout=Layout(pad=0, bos=bos, eos=eos, ends=bool(after), first_unit=0))
+    layout = Layout(pad=0, bos=bos, eos=eos, ends=bool(after), first_unit=0, unpredicted=bos)
+    return Vocabulary(UNITS, layout=layout)
 
 
 def text_tokenizer(source: Path) -> Any:

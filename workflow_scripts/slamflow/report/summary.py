@@ -141,9 +141,10 @@ def describe_training(path: Path) -> dict[str, Any]:
 def describe_vocoder(paths: Iterable[Path], encoder: str | None) -> dict[str, Any] | None:
     """Word and phone error rates before and after a vocoder, as score_vocoder wrote them, fractions; DNSMOS or null.
 
-    That of `encoder` if it has one, else the first; None without any.
+    Beside them stands how well the units agree with phones. That of `encoder` if it has one, else the first; None
+    without any.
     """
-    keys = ("encoder", "n", *VOCODER_KEYS, "dnsmos", "voices")
+    keys = ("encoder", "n", *VOCODER_KEYS, "phone_purity", "dnsmos", "voices")
     records = [read_record(path, keys, "score_vocoder") for path in paths]
     return next((record for record in records if record["encoder"] == encoder), records[0] if records else None)
 

@@ -106,6 +106,9 @@ def reasons(left_out: dict[str, int]) -> str:
     return ", ".join(f"{reason}: {count}" for reason, count in left_out.items()) or "there is nothing to score"
 
 
+PURITIES = {"phone_purity": "phone purity", "cluster_purity": "cluster purity", "pnmi": "mutual information"}
+
+
 def vocoder(record: dict[str, Any] | None) -> str:
     """Error rates before and after units and vocoder."""
     if record is None:
@@ -133,7 +136,10 @@ def vocoder(record: dict[str, Any] | None) -> str:
         for what, rated in (record["dnsmos"] or {}).items()
     ]
     head = ["DNSMOS (1 to 5)", "original", "resynthesis", "difference", "95 % interval"]
-    return text + table("Quality of the vocoder's speech", head, rows)
+    text += table("Quality of the vocoder's speech", head, rows)
+    agreement = record["phone_purity"]
+    rows = [[what, points(agreement[key])] for key, what in PURITIES.items()] if agreement else []
+    return text + table("Units and phones of the originals, by frame", ["figure", "%"], rows)
 
 
 def generation(records: list[dict[str, Any]]) -> str:

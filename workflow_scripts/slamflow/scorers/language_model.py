@@ -214,6 +214,7 @@ class LanguageModelScorer:
             arrays = batch.tokens, batch.targets, batch.behind
             ids, targets, behind = (torch.from_numpy(array).to(self.model.device) for array in arrays)
             logits = self.model(input_ids=ids, use_cache=False, **given).logits
+            logits[..., list(self.vocabulary.layout.unpredicted)] = -torch.inf
             losses = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets).double()
             sums[[row.first for row in group]] = (losses * ~behind).sum(1).cpu().numpy()
             if is_shared:
