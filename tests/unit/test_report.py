@@ -526,6 +526,22 @@ def test_uses_of_assets_are_found() -> None:
     assert asset_uses(Recipe.model_validate(recipe), ["km"]) == {"km": ["encoders.w.codebook"]}
 
 
+def test_a_part_of_the_recipe_that_is_called_as_an_asset_does_not_use_it() -> None:
+    dpo = {"objective": "dpo", "init": "cold", "pairs": "endings", "wandb_project": "tiny"}
+    recipe = Recipe.model_validate(
+        {
+            **RECIPE,
+            "models": {**RECIPE["models"], "tuned": dpo},
+            "benchmarks": {"cloze": {**RECIPE["benchmarks"]["cloze"], "models": ["cold", "warm"]}},
+            "evaluation": {"voices": ["others"]},
+        }
+    )
+    parts = ["stories", "others", "w", "speech", "endings", "cold", "warm", "tuned", "cloze", "tiny"]
+    assert asset_uses(recipe, parts) == {}
+    named = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"text_model": "cold"})})
+    assert asset_uses(named, parts) == {"cold": ["evaluation.text_model"]}
+
+
 @pytest.mark.parametrize(
     ("licence", "said"),
     [
