@@ -554,7 +554,8 @@ def test_a_part_of_the_recipe_that_is_called_as_an_asset_does_not_use_it() -> No
 )
 def test_what_follows_from_licences(licence: str, said: str) -> None:
     asset = UsedAsset(licence=licence, citation="c", keys=["corpora.a.speech.model"])
-    other = UsedAsset(licence="CC-BY-NC-4.0", citation="c", keys=["vocoders.w.recognizer", "generation.text_model"])
+    keys = ["vocoders.w.recognizer", "vocoders.w.dnsmos", "generation.text_model"]
+    other = UsedAsset(licence="CC-BY-NC-4.0", citation="c", keys=keys)
     speech = {"engine": "kokoro", "voices": ["a"], "model": "voice"}
     corpora = {name: {**RECIPE["corpora"][name], "speech": speech} for name in RECIPE["corpora"]}
     recipe = Recipe.model_validate({**RECIPE, "corpora": corpora})
