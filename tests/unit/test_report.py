@@ -404,6 +404,14 @@ def test_text_supervision_is_stated(run: Path, tmp_path: Path, page: str) -> Non
     assert "supervised by text" not in render(run, tmp_path, recipe=recipe)
 
 
+def test_the_order_of_the_prompts_is_said(run: Path, tmp_path: Path, page: str) -> None:
+    assert "the first prompts in the order of a hash of their ids, not hand-picked" in page
+    vocoders = {"w": {"corpora": ["stories/train"], "held_out": ["stories/test"]}}
+    generation = {"corpus": "stories", "encoder": "w", "sampling": {"order": "name"}}
+    named = render(run, tmp_path, recipe={**RECIPE, "vocoders": vocoders, "generation": generation})
+    assert "the first prompts by name, not hand-picked" in named
+
+
 def test_losses_are_compared_at_equal_tokens(page: str) -> None:
     assert "loss at 200 tokens" in page
     assert ["cold", "0.450", "0.300", "300"] in cells(page)
