@@ -185,6 +185,19 @@ def test_a_downloaded_config_is_read_first(tmp_path: Path) -> None:
     )
 
 
+def test_the_shape_of_a_published_model_is_known_where_transformers_reads_it(tmp_path: Path) -> None:
+    models = {
+        "theirs": {"adapter": "slamkit", "weights": str(tmp_path), "encoder": "mhubert"},
+        "aligned": {"objective": "dpo", "init": "theirs", "pairs": "endings"},
+    }
+    (tmp_path / "config.json").write_text('{"model_type": "speech_language_model"}')
+    [aligned] = estimated(recipe(models=models)).trainings
+    assert (aligned.name, aligned.shape) == ("aligned", None)
+    config(SMALL, vocab_size=502).save_pretrained(tmp_path)
+    [aligned] = estimated(recipe(models=models)).trainings
+    assert aligned.shape == shape_of_config(config(SMALL, vocab_size=502))
+
+
 def test_keys_for_the_estimate_alone_rerun_nothing() -> None:
     values = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
     split = {"files": ["*.parquet"]}
