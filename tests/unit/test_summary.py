@@ -434,6 +434,25 @@ def test_table_shows_scores_with_baselines_last(results: Path, capsys: pytest.Ca
     assert "+10.0" in text
 
 
+def test_published_models_stand_between_those_trained_here_and_baselines(results: Path) -> None:
+    value = run(results)
+    value["training"] = [one for one in value["training"] if one["model"] != "cold"]
+    lines = [line.split() for line in table.render(value).splitlines()]
+    shown = [line[2] for line in lines if line[:2] == ["cloze", "test"] and "-" not in line]
+    assert shown == ["warm", "cold", "5gram", "length"]
+
+
+def test_a_phenomenon_that_a_baseline_cannot_read_is_a_dash_there(results: Path) -> None:
+    value = run(results)
+    every = {name: {"n": 9, "accuracy": 0.625, "ci95": [0.5, 0.7]} for name in ("music", "words")}
+    for score in value["benchmarks"]:
+        score["phenomena"] = every
+    score_of(value, "length")["phenomena"] = {"words": every["words"]}
+    rows = [line.split() for line in table.render(value).splitlines()]
+    assert ["music", "9", "62.5", "62.5", "62.5", "-"] in rows
+    assert ["words", "9", "62.5", "62.5", "62.5", "62.5"] in rows
+
+
 def test_columns_are_aligned() -> None:
     lines = table.table("Title", ["name", "n"], [["a", "1"], ["longer", "1,234"]]).splitlines()
     assert lines[1:] == ["name        n", "------  -----", "a           1", "longer  1,234", ""]
