@@ -58,7 +58,7 @@ def paths_by_name(flag: str, values: Iterable[tuple[str, Path]], names: Iterable
 
 
 def accuracy(correct: Floats, clusters: Sequence[str]) -> dict[str, Any]:
-    """n, accuracy and its 95 % interval; these two are None of nothing."""
+    """n, accuracy and its 95 % interval; both are None where there are no items."""
     if not len(correct):
         return {"n": 0, "accuracy": None, "ci95": None}
     return {
