@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from slamflow.recipe.report import RenderLeaderboard
 from slamflow.report.published import SECTIONS, Figures, PublishedRow
 from slamflow.report.table import number
+from slamflow.report.templates import load_template
 
 TEMPLATE = "leaderboard.html.j2"
 TITLES = {
@@ -221,15 +219,7 @@ def _percent(value: float) -> float:
 
 def render(board: dict[str, Any]) -> str:
     """The leaderboard as a page of HTML that needs nothing else."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, verdict=_verdict)
-    return environment.get_template(TEMPLATE).render(board)
+    return load_template(TEMPLATE, number=number, verdict=_verdict).render(board)
 
 
 def _verdict(cell: dict[str, Any], column: dict[str, Any]) -> str:
