@@ -16,7 +16,7 @@ import estimate as command
 from slamflow.assets.asset import Asset
 from slamflow.corpora.hub import HubAudio
 from slamflow.errors import InputError
-from slamflow.estimate import rates
+from slamflow.estimate import rates, table
 from slamflow.estimate.estimate import Estimate, Sum, add_up, estimate
 from slamflow.estimate.shapes import model_shapes
 from slamflow.lm.flops import forward_flops_per_token, shape_of, shape_of_config, training_flops_per_token
@@ -232,6 +232,12 @@ def test_the_pocket_has_an_estimate(capsys: pytest.CaptureFixture[str], tmp_path
     assert lines["H100"][-1] == pytest.approx("4.00")
     assert float(lines["A100"][-1]) == pytest.approx(3.0, abs=0.01)
     assert "train cold" in text
+
+
+def test_the_last_run_is_in_units_of_its_summary() -> None:
+    """Which counts disk in MiB: 100,000 of them are 104.9 GB."""
+    stages = [{"rule": "train", "seconds": 60.0, "disk_mb": None}, {"rule": "rows", "seconds": 7200.0, "disk_mb": 1e5}]
+    assert table.run_rows(stages) == [["rows", "2.00", "104.9 GB"], ["train", "0.02", "-"]]
 
 
 def test_the_overview_has_a_line_for_each_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 import print_summary
 import summarize
 from slamflow import files
+from slamflow.benchmarks import BENCHMARKS
 from slamflow.errors import InputError
 from slamflow.evaluation import scores
 from slamflow.evaluation.unit_usage import usage
@@ -21,8 +22,10 @@ from slamflow.jobs.report import ReportJobs
 from slamflow.recipe.loading import load_assets
 from slamflow.recipe.recipe import Recipe
 from slamflow.report import summary, table
+from slamflow.scorers import BASELINES
 from slamflow.shards.items import Item
 from slamflow.shards.units import write_units
+from slamflow.tokenizers import TOKENIZERS
 
 ROOT = Path(__file__).parents[2]
 
@@ -451,6 +454,21 @@ def test_a_phenomenon_that_a_baseline_cannot_read_is_a_dash_there(results: Path)
     rows = [line.split() for line in table.render(value).splitlines()]
     assert ["music", "9", "62.5", "62.5", "62.5", "-"] in rows
     assert ["words", "9", "62.5", "62.5", "62.5", "62.5"] in rows
+
+
+def test_what_kinds_say_on_the_page_is_tracked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are settings classes, which are in no digest of code."""
+    words = JOBS.page_words()
+    assert JOBS.page_words() == words
+    for kind, key, value in (
+        (BENCHMARKS.settings("tstorycloze"), "question", "Another?"),
+        (TOKENIZERS.settings("logmel"), "about", "Other words."),
+        (TOKENIZERS.settings("logmel"), "is_comparable", True),
+        (BASELINES.settings("length"), "about", "other words"),
+    ):
+        with monkeypatch.context() as changed:
+            changed.setattr(kind, key, value)
+            assert JOBS.page_words() != words, key
 
 
 def test_columns_are_aligned() -> None:
