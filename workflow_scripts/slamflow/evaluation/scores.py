@@ -138,8 +138,10 @@ def write_scores(
         "aggregation": AGGREGATION,
         "left_out": {reason: count for reason, count in sorted((left_out or {}).items()) if count},
     }
+    # What `is_made_from` asks vouches for both files: it goes first and comes last.
+    pairs_path.unlink(missing_ok=True)
     files.write_json(score_path, score)
-    write_table(pairs_path, table)  # last: what `is_made_from` asks vouches for both
+    write_table(pairs_path, table)
     return score
 
 
