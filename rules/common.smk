@@ -55,7 +55,7 @@ def folder_flag(name, key=None):
 
     def flag(wildcards, input):
         files = input.get(key or name)
-        return f"--{name} {Path(files[0]).parent}" if files else ""
+        return f"--{name} {shlex.quote(str(Path(files[0]).parent))}" if files else ""
 
     return flag
 

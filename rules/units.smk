@@ -38,7 +38,7 @@ rule fit_units:
             if input.audio
             else ""
         ),
-        given=lambda wildcards, input: f"--given {input.given}" if input.given else "",
+        given=files_flag("given"),
     shell:
         r"""
         {params.command} \

@@ -22,6 +22,7 @@ from slamflow.scorers.language_model import LanguageModelScorer
 from slamflow.shards.items import read_items
 
 COMPUTED_BY = ("torch", "transformers")
+CONFIGURATION = ("config.json", "speech.json")
 FLAGS = {
     "--items": "the pairs, Parquet",
     "--manifest": "the items' manifest, JSON",
@@ -70,9 +71,6 @@ def main(argv: list[str]) -> None:
 def model_files(folder: Path) -> list[Path]:
     """The files of a model that its likelihoods follow from."""
     return sorted(path for path in folder.iterdir() if path.suffix == ".safetensors" or path.name in CONFIGURATION)
-
-
-CONFIGURATION = ("config.json", "speech.json")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,12 +17,19 @@ from slamflow import files
 from slamflow.adapters import ADAPTERS, SystemSettings
 from slamflow.errors import InputError
 from slamflow.generation.sampling import continue_units
+from slamflow.jobs.results import Results
+from slamflow.jobs.sources import Sources
+from slamflow.jobs.systems import SystemJobs
 from slamflow.lm.speech import read_speech
 from slamflow.recipe.generation import Sampling
+from slamflow.recipe.loading import load_assets
+from slamflow.recipe.recipe import Recipe
 from slamflow.scorers import mean_nll
 from slamflow.scorers.language_model import LanguageModelScorer
 
 from .published_models import WRITERS, gslm, sims, slm, twist
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +162,35 @@ def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "source/tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match=rf"{tmp_path}/source: cannot be read as a transformers tokenizer"):
         imported("sims", tmp_path / "source", tmp_path / "out")
+
+
+def test_a_recipe_imports_gslm_from_its_archive(tmp_path: Path) -> None:
+    published = WRITERS["gslm"][1](tmp_path / "weights")
+    splits = {"train": {"stories": 4}, "test": {"stories": 4}}
+    mel = {"kind": "logmel", "clusters": published.units, "fit": {"corpora": ["stories/train"]}}
+    theirs = {"adapter": "gslm", "weights": "gslm_km100", "encoder": "mel"}
+    recipe = Recipe.model_validate(
+        {
+            "recipe": "theirs",
+            "corpora": {"stories": {"kind": "stories", "splits": splits}},
+            "encoders": {"mel": mel},
+            "models": {"asset": theirs, "folder": {**theirs, "weights": str(tmp_path / "weights")}},
+        }
+    )
+    jobs = SystemJobs(recipe, Sources(load_assets(ROOT / "recipes/assets.yaml", {}), ROOT), Results(recipe))
+    asset, folder = (SimpleNamespace(model=name) for name in ("asset", "folder"))
+    assert jobs.weights(asset) == ["<resources>/assets/gslm_km100/hubert100_lm.tgz"]
+    fetched = SimpleNamespace(source="elsewhere/assets/gslm_km100/hubert100_lm.tgz")
+    assert jobs.folder(asset, fetched) == "elsewhere/assets/gslm_km100"
+    assert jobs.kinds(folder) == ["slamflow.adapters.gslm"]
+
+    source = jobs.folder(folder, SimpleNamespace(source=jobs.weights(folder)))
+    assert source == str(tmp_path / "weights")
+    files.write_json(tmp_path / "codebook.json", {"clusters": published.units, "sha256": "0" * 64})
+    flags = ("--settings", jobs.import_model(folder), "--codebook", str(tmp_path / "codebook.json"))
+    model = imported(jobs.adapter(folder), Path(source), tmp_path / "model", *flags)
+    record, _ = read_speech(model)
+    assert (record["model"], record["encoder"]) == ("folder", "mel")
+    some = sequences(published.units)
+    expected = [published.mean_nll(units.tolist()) for units in some]
+    np.testing.assert_allclose(mean_nll(LanguageModelScorer.load(model), some), expected, atol=1e-4)

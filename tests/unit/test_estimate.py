@@ -16,7 +16,7 @@ import estimate as command
 from slamflow.assets.asset import Asset
 from slamflow.corpora.hub import HubAudio
 from slamflow.errors import InputError
-from slamflow.estimate import rates
+from slamflow.estimate import rates, table
 from slamflow.estimate.estimate import Estimate, Sum, add_up, estimate
 from slamflow.estimate.shapes import model_shapes
 from slamflow.lm.flops import forward_flops_per_token, shape_of, shape_of_config, training_flops_per_token
@@ -185,6 +185,19 @@ def test_a_downloaded_config_is_read_first(tmp_path: Path) -> None:
     )
 
 
+def test_the_shape_of_a_published_model_is_known_where_transformers_reads_it(tmp_path: Path) -> None:
+    models = {
+        "theirs": {"adapter": "slamkit", "weights": str(tmp_path), "encoder": "mhubert"},
+        "aligned": {"objective": "dpo", "init": "theirs", "pairs": "endings"},
+    }
+    (tmp_path / "config.json").write_text('{"model_type": "speech_language_model"}')
+    [aligned] = estimated(recipe(models=models)).trainings
+    assert (aligned.name, aligned.shape) == ("aligned", None)
+    config(SMALL, vocab_size=502).save_pretrained(tmp_path)
+    [aligned] = estimated(recipe(models=models)).trainings
+    assert aligned.shape == shape_of_config(config(SMALL, vocab_size=502))
+
+
 def test_keys_for_the_estimate_alone_rerun_nothing() -> None:
     values = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
     split = {"files": ["*.parquet"]}
@@ -219,6 +232,12 @@ def test_the_pocket_has_an_estimate(capsys: pytest.CaptureFixture[str], tmp_path
     assert lines["H100"][-1] == pytest.approx("4.00")
     assert float(lines["A100"][-1]) == pytest.approx(3.0, abs=0.01)
     assert "train cold" in text
+
+
+def test_the_last_run_is_in_units_of_its_summary() -> None:
+    """Which counts disk in MiB: 100,000 of them are 104.9 GB."""
+    stages = [{"rule": "train", "seconds": 60.0, "disk_mb": None}, {"rule": "rows", "seconds": 7200.0, "disk_mb": 1e5}]
+    assert table.run_rows(stages) == [["rows", "2.00", "104.9 GB"], ["train", "0.02", "-"]]
 
 
 def test_the_overview_has_a_line_for_each_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -357,6 +357,30 @@ def test_only_what_changed_is_scored_again(tmp_path: Path, monkeypatch: pytest.M
     assert scored(both) == [12, 7]
 
 
+def test_a_score_that_was_not_finished_is_not_taken_for_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between its two files, whatever is scored next."""
+    scorer = LanguageModelScorer(llama(), VOCABULARY)
+    items = some_items(60)
+    paths = tmp_path / "score.json", tmp_path / "pairs.parquet"
+
+    def write(model: str) -> None:
+        good, bad = [item.good for item in items], [item.bad for item in items]
+        scores.write_scores(items, good, bad, scorer, {"model": model}, *paths, made_from=model)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    write("one")
+    assert scores.is_made_from("one", *paths)
+    monkeypatch.setattr(scores, "write_table", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write("other")
+    assert files.read_json(paths[0])["model"] == "other"
+    assert not any(scores.is_made_from(name, *paths) for name in ("one", "other"))
+
+
 def test_what_is_too_long_is_left_out_and_counted(tmp_path: Path) -> None:
     """The longest that fits has as many units as positions but one: all tokens but the last are read."""
     save(llama(), tmp_path / "model")

@@ -405,6 +405,14 @@ def test_text_supervision_is_stated(run: Path, tmp_path: Path, page: str) -> Non
     assert "supervised by text" not in render(run, tmp_path, recipe=recipe)
 
 
+def test_the_order_of_the_prompts_is_said(run: Path, tmp_path: Path, page: str) -> None:
+    assert "the first prompts in the order of a hash of their ids, not hand-picked" in page
+    vocoders = {"w": {"corpora": ["stories/train"], "held_out": ["stories/test"]}}
+    generation = {"corpus": "stories", "encoder": "w", "sampling": {"order": "name"}}
+    named = render(run, tmp_path, recipe={**RECIPE, "vocoders": vocoders, "generation": generation})
+    assert "the first prompts by name, not hand-picked" in named
+
+
 def test_losses_are_compared_at_equal_tokens(page: str) -> None:
     assert "loss at 200 tokens" in page
     assert ["cold", "0.450", "0.300", "300"] in cells(page)
@@ -527,6 +535,22 @@ def test_uses_of_assets_are_found() -> None:
     assert asset_uses(Recipe.model_validate(recipe), ["km"]) == {"km": ["encoders.w.codebook"]}
 
 
+def test_a_part_of_the_recipe_that_is_called_as_an_asset_does_not_use_it() -> None:
+    dpo = {"objective": "dpo", "init": "cold", "pairs": "endings", "wandb_project": "tiny"}
+    recipe = Recipe.model_validate(
+        {
+            **RECIPE,
+            "models": {**RECIPE["models"], "tuned": dpo},
+            "benchmarks": {"cloze": {**RECIPE["benchmarks"]["cloze"], "models": ["cold", "warm"]}},
+            "evaluation": {"voices": ["others"]},
+        }
+    )
+    parts = ["stories", "others", "w", "speech", "endings", "cold", "warm", "tuned", "cloze", "tiny"]
+    assert asset_uses(recipe, parts) == {}
+    named = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"text_model": "cold"})})
+    assert asset_uses(named, parts) == {"cold": ["evaluation.text_model"]}
+
+
 @pytest.mark.parametrize(
     ("licence", "said"),
     [
@@ -539,7 +563,8 @@ def test_uses_of_assets_are_found() -> None:
 )
 def test_what_follows_from_licences(licence: str, said: str) -> None:
     asset = UsedAsset(licence=licence, citation="c", keys=["corpora.a.speech.model"])
-    other = UsedAsset(licence="CC-BY-NC-4.0", citation="c", keys=["vocoders.w.recognizer", "generation.text_model"])
+    keys = ["vocoders.w.recognizer", "vocoders.w.dnsmos", "generation.text_model"]
+    other = UsedAsset(licence="CC-BY-NC-4.0", citation="c", keys=keys)
     speech = {"engine": "kokoro", "voices": ["a"], "model": "voice"}
     corpora = {name: {**RECIPE["corpora"][name], "speech": speech} for name in RECIPE["corpora"]}
     recipe = Recipe.model_validate({**RECIPE, "corpora": corpora})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slamflow import files
-from slamflow.estimate.estimate import Cost, Estimate, Sum, Training, add_up
+from slamflow.estimate.estimate import Cost, Estimate, Speech, Sum, Training, add_up
 from slamflow.estimate.rates import Device
 from slamflow.recipe.recipe import Recipe
 from slamflow.report.table import number, table
@@ -85,6 +85,21 @@ def device_rows(recipe: Recipe, estimate: Estimate, devices: list[Device], price
     return rows
 
 
+def speech_rows(speech: list[Speech]) -> list[list[str]]:
+    """One line a corpus/split."""
+    return [
+        [
+            one.name,
+            ", ".join(one.encoders),
+            number(one.hours),
+            amount(one.tokens),
+            size(one.bytes),
+            "streamed" if one.download else "",
+        ]
+        for one in speech
+    ]
+
+
 def model_rows(estimate: Estimate, device: Device) -> list[list[str]]:
     """One line a model, on a device."""
     rows = []
@@ -150,6 +165,18 @@ def calibration_rows(trainings: list[Training], measured: dict[str, dict[str, An
     return rows
 
 
+def run_rows(stages: list[dict[str, Any]]) -> list[list[str]]:
+    """One line a rule that ran, the longest first."""
+    return [
+        [
+            stage["rule"],
+            hours(stage["seconds"] / 3600),
+            size(None if stage["disk_mb"] is None else stage["disk_mb"] * 2**20),
+        ]
+        for stage in sorted(stages, key=lambda stage: -stage["seconds"])
+    ]
+
+
 def show(
     recipe: Recipe,
     estimate: Estimate,
@@ -159,17 +186,6 @@ def show(
     last_run: dict[str, Any] | None,
 ) -> str:
     """The whole estimate."""
-    speech = [
-        [
-            one.name,
-            ", ".join(one.encoders),
-            number(one.hours),
-            amount(one.tokens),
-            size(one.bytes),
-            "streamed" if one.download else "",
-        ]
-        for one in estimate.speech
-    ]
     unknown = f", and {estimate.unknown_downloads} files of unknown size" if estimate.unknown_downloads else ""
     streamed = [one.bytes for one in estimate.speech if one.download]
     more = f"; streamed corpora {partly(size, add_up(streamed))}" if streamed else ""
@@ -177,7 +193,7 @@ def show(
     parts = [
         f"{recipe.recipe}: what it takes. Nothing was run. A dash or a + marks what neither the recipe nor the "
         "rates tell.\n",
-        table("Speech", ["corpus", "encoders", "hours", "tokens", "audio", ""], speech, 2),
+        table("Speech", ["corpus", "encoders", "hours", "tokens", "audio", ""], speech_rows(estimate.speech), 2),
         f"Downloads: assets {size(estimate.download_bytes)}{unknown}{more}\n",
         table(
             f"Models, on {first.name}",
@@ -213,16 +229,7 @@ def show(
         ),
     ]
     if last_run is not None:
-        stages = sorted(last_run["stages"], key=lambda stage: -stage["seconds"])
-        rows = [
-            [
-                stage["rule"],
-                hours(stage["seconds"] / 3600),
-                size(None if stage["disk_mb"] is None else stage["disk_mb"] * 1e6),
-            ]
-            for stage in stages
-        ]
-        parts.append(table("The last run here, measured", ["rule", "hours", "disk"], rows))
+        parts.append(table("The last run here, measured", ["rule", "hours", "disk"], run_rows(last_run["stages"])))
     parts.append(notes(devices))
     return "\n".join(part for part in parts if part)
 

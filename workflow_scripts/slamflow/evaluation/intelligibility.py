@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from slamflow import commands, files
 from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
-from slamflow.evaluation.bootstrap import interval
+from slamflow.evaluation.bootstrap import interval, mean_interval
 from slamflow.evaluation.dnsmos import SCALES, Dnsmos
 from slamflow.evaluation.phone_purity import Spans, phones_of_ticks, purity
 from slamflow.recognition.error_rates import errors, words
@@ -189,10 +189,7 @@ def ratings(heard: list[Heard], rate: Dnsmos, workers: int) -> dict[str, dict[st
         scale: {
             "original": float(before[:, index].mean()),
             "resynthesis": float(after[:, index].mean()),
-            "gap_ci95": interval(
-                np.stack([after[:, index] - before[:, index], np.ones(len(heard))], axis=1),
-                lambda sums: sums[:, 0] / sums[:, 1],
-            ),
+            "gap_ci95": mean_interval(after[:, index] - before[:, index]),
         }
         for index, scale in enumerate(SCALES)
     }

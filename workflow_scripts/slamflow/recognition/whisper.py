@@ -22,8 +22,6 @@ SHORT_WINDOW_SECONDS = 15
 LEAST_SILENCE_SECONDS = 2.5
 """What must be left of the short window behind the speech. With less, Whisper, which was trained on windows of 30 s,
 begins to hallucinate."""
-
-
 TINY_WIDTH = 384
 """States of Whisper tiny; every other size has wider ones (Radford et al. 2022, table 1)."""
 
@@ -31,7 +29,7 @@ TINY_WIDTH = 384
 class ShortWindowWhisper(WhisperModel):
     """Encodes speech that leaves most of Whisper's window empty in half a window, which takes a quarter of the time.
 
-    For tiny models: that these hear the same was checked of tiny.en. Published figures are of whole windows.
+    For tiny models: that the words are the same was checked with tiny.en. Published figures are of whole windows.
     """
 
     def encode(self, features: np.ndarray) -> ctranslate2.StorageView:
