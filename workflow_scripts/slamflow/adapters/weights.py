@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
 import tarfile
 import tempfile
@@ -10,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 from safetensors import SafetensorError
@@ -20,6 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from slamflow import files
 from slamflow.assets.torch_checkpoint import Stored, read_checkpoint, tensors
 from slamflow.assets.transformers_folder import check_against_class, write_weights
+from slamflow.corpora.archives import check_end
 from slamflow.errors import InputError
 
 State = dict[str, torch.Tensor]
@@ -72,10 +74,11 @@ def _unpack(archive: Path, folder: Path) -> None:
                     with members.open(member) as stream:
                         take(member.filename, stream)
         return
-    with tarfile.open(archive) as tar:
+    with gzip.open(archive) as plain, tarfile.open(fileobj=plain, mode="r:") as tar:
         for entry in tar:
             if entry.isfile() and _is_wanted(entry.name):
                 take(entry.name, tar.extractfile(entry))
+        check_end(cast(BinaryIO, plain), tar)
 
 
 def _is_wanted(name: str) -> bool:

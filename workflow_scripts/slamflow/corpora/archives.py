@@ -19,7 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from slamflow.audio import AudioError
 from slamflow.corpora.listing import TRANSCRIPTS, is_audio, is_below, speaker_of
@@ -212,18 +212,21 @@ def _tar_members(path: Path) -> Iterator[Member]:
 
             yield name, open_member
         if unpack is None:
-            check_end(path, archive)
+            with open(path, "rb") as file:
+                check_end(file, archive)
 
 
-def check_end(path: Path, archive: tarfile.TarFile) -> None:
-    """Raise EOFError for a plain tar, read to its last member, that is cut off behind it.
+def check_end(stream: IO[bytes], archive: tarfile.TarFile) -> None:
+    """Raise EOFError for a tar, read to its last member, that is cut off or damaged behind it.
 
-    tarfile takes a file that stops between two members, or inside a header, for a whole one.
+    tarfile takes a file that stops between two members, or inside a header, for a whole one. stream: its bytes; a
+    compressed one is read to its end, where its checksum stands.
     """
-    with open(path, "rb") as file:
-        file.seek(archive.offset)
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise EOFError("a tar archive without its end")
+    stream.seek(archive.offset)
+    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise EOFError("a tar archive without its end")
+    while stream.read(1 << 20):
+        pass
 
 
 def tidy(name: str) -> str | None:

@@ -111,8 +111,8 @@ def _members(path: Path, stack: contextlib.ExitStack, downloads: Path) -> Iterat
             plain = _plain_tar(path, stack, downloads)
             tar = stack.enter_context(tarfile.open(plain, "r:"))  # noqa: SIM115, the stack closes it
             infos = [info for info in tar if info.isfile()]
-            if plain == path:
-                check_end(path, tar)
+            with open(plain, "rb") as file:
+                check_end(file, tar)
             found = [(info.name, functools.partial(_open, functools.partial(tar.extractfile, info))) for info in infos]
     except DAMAGED as error:
         raise InputError(damaged(path, error)) from None
