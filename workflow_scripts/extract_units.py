@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slamflow import commands
+from slamflow import commands, gpus
 from slamflow.tokenizers.extract import extract_shard
 from slamflow.tokenizers.job_settings import ExtractUnits
 
@@ -26,7 +26,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--batch-seconds", type=float, help="audio encoded at once; by default one file on a CPU, 160 s with CUDA"
     )
+    gpus.add_options(parser)
     arguments = parser.parse_args(argv)
+    gpus.check(arguments)
     manifest = extract_shard(
         commands.read_settings(ExtractUnits, arguments.settings),
         arguments.audio,

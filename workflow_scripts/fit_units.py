@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slamflow import commands
+from slamflow import commands, gpus
 from slamflow.errors import InputError
 from slamflow.tokenizers.codebook import read_codebook
 from slamflow.tokenizers.extract import fit_units, write_codebook_manifest
@@ -25,7 +25,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="codebook.safetensors to write")
     parser.add_argument("--manifest", type=Path, required=True, help="JSON manifest to write")
     parser.add_argument("--workers", type=int, default=1, help="processes that encode; does not change the result")
+    gpus.add_options(parser)
     arguments = parser.parse_args(argv)
+    gpus.check(arguments)
     settings = commands.read_settings(FitUnits, arguments.settings)
     if arguments.given is not None:
         codebook = read_codebook(arguments.given)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from slamflow import commands
+from slamflow import commands, gpus
 from slamflow.benchmarks.pairs import needed_keys, read_records, read_spoken
 from slamflow.errors import InputError
 from slamflow.evaluation import parts, scores
@@ -84,7 +84,9 @@ def main(argv: list[str]) -> None:
             flag, type=commands.named_path, action="append", required=True, metavar="NAME=PATH", help=what
         )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the text model")
+    gpus.add_options(parser)
     arguments = parser.parse_args(argv)
+    gpus.check(arguments)
     settings = commands.read_settings(ScoreBaselines, arguments.settings)
     score_paths = scores.paths_by_name("--score", arguments.score, settings.baselines)
     pair_paths = scores.paths_by_name("--pairs", arguments.pairs, settings.baselines)

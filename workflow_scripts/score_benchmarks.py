@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from slamflow import commands, files
+from slamflow import commands, files, gpus
 from slamflow.code_digest import code_digest
 from slamflow.evaluation import scores
 from slamflow.recipe.evaluation import ScoreBenchmarks
@@ -39,7 +39,9 @@ def main(argv: list[str]) -> None:
             flag, type=commands.named_path, action="append", required=True, metavar="BENCHMARK.SPLIT=PATH", help=what
         )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    gpus.add_options(parser)
     arguments = parser.parse_args(argv)
+    gpus.check(arguments)
     settings = commands.read_settings(ScoreBenchmarks, arguments.settings)
     torch.set_num_threads(arguments.threads)
     names = [f"{scored.benchmark}.{scored.split}" for scored in settings.scored]

@@ -37,7 +37,7 @@ READ = {
 """Flags of commands that read what others write by them."""
 WRITTEN = {"package_model": {"--model"}}
 """Folders of inputs that a command adds files to."""
-MACHINE = {"--workers", "--threads", "--micro-batch-tokens", "--state", "--calibration"}
+MACHINE = {"--gpus", "--workers", "--threads", "--micro-batch-tokens", "--state", "--calibration"}
 
 
 def main() -> None:

@@ -32,6 +32,12 @@ CORES_OF_A_DEVICE_JOB = 16
 """For a job that computes with models; Snakemake cuts the threads to what the machine has."""
 
 
+def on_gpus(gpus: int, interpreter: str, command: str) -> str:
+    """A command line that runs with as many GPUs as its job asked for: it ends if there are fewer (slamflow.gpus), and
+    sees none if that is 0, so that it does not take the memory of one that another job holds."""
+    return f"{interpreter} {command} --gpus {gpus}" if gpus else f"CUDA_VISIBLE_DEVICES= {interpreter} {command}"
+
+
 class Jobs:
     """The jobs of one recipe. Raises InputError for a recipe that names models or files that are not there."""
 
@@ -66,14 +72,16 @@ class Jobs:
 
         It asks for `output`, so that Snakemake takes it for derived: the place of a checkout does not trigger a rerun.
         """
-        text = f"python {self._shown(name)}"
-        return lambda wildcards, output: text  # noqa: ARG005
+        shown = self._shown(name)
+        return lambda wildcards, output, resources: (  # noqa: ARG005
+            on_gpus(resources.get("gpu", 0), "python", shown)
+        )
 
     def torchrun(self, name: str) -> Callable[..., str]:
         """Like `command`, with as many processes as the job has GPUs; one on a CPU."""
         shown = self._shown(name)
         return lambda wildcards, output, resources: (  # noqa: ARG005
-            f"torchrun --standalone --nproc_per_node={max(1, resources.gpu)} {shown}"
+            on_gpus(resources.gpu, f"torchrun --standalone --nproc_per_node={max(1, resources.gpu)}", shown)
         )
 
     def _shown(self, name: str) -> str:

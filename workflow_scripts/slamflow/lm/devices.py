@@ -36,6 +36,8 @@ class Machine:
     """DeepSpeed's ZeRO stage: 0, 1 or 2."""
     attention: Attention | None = None
     """How documents are kept apart; None takes what is fastest on the device."""
+    compile: bool | None = None
+    """Whether the model is compiled (torch.compile); None: on a GPU, if it can be."""
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +51,11 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=Machine.threads, help="threads of each process")
     parser.add_argument("--zero-stage", type=int, choices=(0, 1, 2), help="as --calibration says, or else 0")
     parser.add_argument("--attention", choices=get_args(Attention), help="how documents of a row are kept apart")
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="compile the model; as --calibration says, or else on a GPU",
+    )
     parser.add_argument("--calibration", type=Path, help="what calibrate found for this device; need not exist")
 
 
@@ -65,7 +72,8 @@ def read_machine(arguments: argparse.Namespace, ranks: Ranks) -> Machine:
         arguments.micro_batch_tokens or found.get("micro_batch_tokens", Machine.micro_batch_tokens),
         arguments.threads,
         stage,
-        arguments.attention,
+        arguments.attention or found.get("attention"),
+        arguments.compile if arguments.compile is not None else found.get("compile"),
     )
 
 
@@ -83,10 +91,19 @@ class Ranks:
 
     def sum(self, *numbers: float) -> list[float]:
         """Sums over all ranks, in double precision."""
+        if self.count == 1:
+            return [float(number) for number in numbers]  # without waiting for the device
         total = torch.tensor(numbers, dtype=torch.float64, device=self.device)
-        if self.count > 1:
-            torch.distributed.all_reduce(total)
+        torch.distributed.all_reduce(total)
         return [float(number) for number in total.tolist()]
+
+    def largest(self, number: float) -> float:
+        """The largest over all ranks."""
+        if self.count == 1:
+            return float(number)
+        result = torch.tensor(number, dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(result, torch.distributed.ReduceOp.MAX)
+        return float(result)
 
     def barrier(self) -> None:
         """Wait for all ranks."""

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from slamflow import files
@@ -183,22 +184,30 @@ def optimize(
 
     Returns the mean loss and the objective's further means, over all ranks, and the norm of the gradient.
     """
-    loss_sum = 0.0
-    extras: dict[str, float] = {}
+    totals = torch.zeros(0)
+    names: list[str] = []
     for batch in batches:
         loss, more = objective.loss(engine, batch)
         # DeepSpeed averages the gradients of the ranks: the factor makes it the mean over the whole batch.
         engine.backward(loss * (ranks.count / max(count, 1)), scale_wrt_gas=False)
-        loss_sum += float(loss.detach())
-        for key, value in more.items():
-            extras[key] = extras.get(key, 0.0) + value
+        # In double precision, and on the device: asking for a number would have the host wait for it.
+        own = torch.stack([_double(value, ranks.device) for value in (loss.detach(), *more.values())])
+        totals = totals + own if names else own
+        names = ["loss", *more]
         if engine.is_gradient_accumulation_boundary() and machine.zero_stage == 0:
             norm = torch.nn.utils.clip_grad_norm_(engine.module.parameters(), settings.gradient_clip)
         engine.step()
     if machine.zero_stage:
         norm = engine.get_global_grad_norm()
-    sums = [total / max(count, 1) for total in ranks.sum(loss_sum, *extras.values())]
-    return dict(zip(["loss", *extras], sums, strict=True)), float(norm)
+    if ranks.count > 1:
+        torch.distributed.all_reduce(totals)
+    # Here the host waits for the device, once in a step.
+    *sums, length = torch.cat([totals, _double(norm, ranks.device)[None]]).tolist()
+    return {name: total / max(count, 1) for name, total in zip(names, sums, strict=True)}, length
+
+
+def _double(number: Tensor | float, device: torch.device) -> Tensor:
+    return torch.as_tensor(number, dtype=torch.float64, device=device)
 
 
 def make_engine(

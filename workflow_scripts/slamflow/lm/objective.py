@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from slamflow.lm.compilation import Way
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -43,8 +45,11 @@ class Objective(Protocol):
     def count(self, batch: Any) -> int:
         """How many things (tokens, pairs) the loss of a batch is a sum over."""
 
-    def loss(self, model: Any, batch: Any) -> tuple[Tensor, dict[str, float]]:
-        """The sum of the losses of a batch, and further sums to log as means (empty in most cases)."""
+    def loss(self, model: Any, batch: Any) -> tuple[Tensor, Mapping[str, Tensor | float]]:
+        """The sum of the losses of a batch, and further sums to log as means (empty in most cases).
+
+        Sums that are tensors stay on the device until the step is done; a float() of one would wait for it.
+        """
 
     def validate(self, model: Any) -> dict[str, float]:
         """Validation losses by name, over all ranks."""
@@ -55,7 +60,7 @@ class Prepared:
     """A training that is ready to begin."""
 
     model: PreTrainedModel
-    """In float32, with its attention set (`slamflow.lm.attention.use_attention`)."""
+    """In float32, with its attention set (`slamflow.lm.compilation.make_fast`)."""
     objective: Objective
     speech: dict[str, Any]
     """What speech.json will say (`slamflow.lm.speech.speech_record`)."""
@@ -63,3 +68,5 @@ class Prepared:
     """Digests of the data by name: a save is of the same training only if they are equal."""
     record: dict[str, Any] = field(default_factory=dict)
     """What training.json says beyond what it says of every training."""
+    way: Way | None = None
+    """How the model computes, as `slamflow.lm.compilation.make_fast` chose it."""
