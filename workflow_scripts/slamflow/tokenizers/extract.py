@@ -64,28 +64,27 @@ class Progress:
 
 def extract_shard(
     settings: ExtractUnits,
+    work: Work,
     audio: Path,
-    codebook: Path,
-    model: Path | None,
     output: Path,
     manifest: Path,
     quarantine: Path,
-    workers: int = 1,
-    batch_seconds: float | None = None,
+    encode: Encode,
+    tick_hz: float,
 ) -> dict[str, Any]:
     """Encode one speech shard and write its unit shard, manifest and list of what was set aside.
 
     Rows keep their order. A recording that cannot be used, or whose id came before, goes to `quarantine` as
-    {id, audio, reason}. `batch_seconds` overrides how much audio is encoded at once. Returns the manifest.
+    {id, audio, reason}. `encode` and `tick_hz` are what `encoder_pool` yields for `work`. Returns the manifest.
     """
-    work = Work(settings.encoder, model, codebook, batch_seconds)
+    assert work.codebook is not None
     set_aside: list[dict[str, Any]] = []
     counts = {"utterances": 0, "frames": 0, "units": 0, "near_ties": 0}
     samples = 0
     with open_parquet(audio, SPEECH_COLUMNS, "speech shard") as file:
         progress = Progress("extract_units", file.metadata.num_rows)
 
-    def rows(encode: Encode) -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[dict[str, Any]]:
         nonlocal samples
         seen: set[str] = set()
         waiting: deque[dict[str, Any]] = deque()
@@ -125,8 +124,7 @@ def extract_shard(
             }
             progress.add(result.samples / SAMPLE_RATE)
 
-    with encoder_pool(work, workers) as (encode, tick_hz):
-        write_units(output, rows(encode))
+    write_units(output, rows())
     if set_aside:
         first = set_aside[0]
         log.warning("%d set aside, see %s; first: %s (%s)", len(set_aside), quarantine, first["id"], first["reason"])
@@ -139,8 +137,8 @@ def extract_shard(
         "tokens_per_second": round(counts["units"] / seconds, 3) if seconds else None,
         "frame_rate_hz": tick_hz,
         "settings": settings.model_dump(),
-        "codebook_sha256": sha256_file(codebook),
-        "encoder_sha256": encoder_digest(settings.encoder, model),
+        "codebook_sha256": sha256_file(work.codebook),
+        "encoder_sha256": encoder_digest(settings.encoder, work.model),
         "sha256": sha256_file(output),
         "versions": versions(),
     }

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from slamflow.audio import SAMPLE_RATE, AudioError
+from slamflow.commands import log
 from slamflow.errors import InputError
 
 
@@ -94,13 +95,25 @@ class FrameEncoder:
                     owners.append(index)
         frames: list[torch.Tensor | None] = [None] * len(windows)
         for batch in batches([len(window) for window in windows], self.batch):
-            for index, states in zip(batch, self.encoder.states([windows[i] for i in batch]), strict=True):
+            for index, states in zip(batch, self._states([windows[i] for i in batch]), strict=True):
                 frames[index] = average(states, self.ratio)
         parts: list[list[torch.Tensor]] = [[] for _ in waves]
         for owner, part in zip(owners, frames, strict=True):
             assert part is not None
             parts[owner].append(part)
         return [part[0] if len(part) == 1 else torch.cat(part) for part in parts]
+
+    def _states(self, windows: list[np.ndarray]) -> list[torch.Tensor]:
+        """States of a batch; one that a GPU has no memory for is halved until it fits."""
+        try:
+            return self.encoder.states(windows)
+        except torch.OutOfMemoryError:
+            if len(windows) == 1:
+                raise
+        log.warning("no memory for %d windows at once: halved", len(windows))
+        torch.cuda.empty_cache()
+        middle = len(windows) // 2
+        return self._states(windows[:middle]) + self._states(windows[middle:])
 
 
 def average(states: torch.Tensor, ratio: int) -> torch.Tensor:

@@ -60,16 +60,27 @@ class FrameTokenizer:
         """Raises AudioError if a waveform of this many samples is too short for one frame."""
         self.frames.check(samples)
 
+    def assign(self, waves: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The unit of each frame of waveforms (int64 [frames]), and whether it is a near tie (bool [frames])."""
+        frames = self.frames.encode(waves)
+        if not self.frames.batch or not frames:
+            return [self.quantizer.assign(one) for one in frames]
+        # A GPU waits once for all of them.
+        units, near_ties = self.quantizer.assign(torch.cat(frames))
+        ends = np.cumsum([len(one) for one in frames])[:-1]
+        return list(zip(np.split(units, ends), np.split(near_ties, ends), strict=True))
+
     def encode(self, waves: list[np.ndarray]) -> list[Encoded | str]:
         """The units of waveforms (float32 [samples], 16 kHz); where a unit lasts too long to be written, the reason."""
-        return [self._encoded(frames) for frames in self.frames.encode(waves)]
+        return [encoded(units, near_ties) for units, near_ties in self.assign(waves)]
 
-    def _encoded(self, frames: torch.Tensor) -> Encoded | str:
-        units, near_ties = self.quantizer.assign(frames)
-        try:
-            return Encoded(*deduplicate(units), int(near_ties.sum()))
-        except ValueError as error:
-            return str(error)
+
+def encoded(units: np.ndarray, near_ties: np.ndarray) -> Encoded | str:
+    """Units of frames without repetitions, or why they cannot be written."""
+    try:
+        return Encoded(*deduplicate(units), int(near_ties.sum()))
+    except ValueError as error:
+        return str(error)
 
 
 def load_tokenizer(
