@@ -53,12 +53,11 @@ def run(arguments: argparse.Namespace, loaded: Loaded) -> None:
     work = Work(settings.encoder, arguments.model, arguments.codebook, arguments.batch_seconds)
     manifest = extract_shard(
         settings,
-        work,
+        loaded.encoder(work, arguments.workers),
         arguments.audio,
         arguments.output,
         arguments.manifest,
         arguments.quarantine,
-        *loaded.encoder(work, arguments.workers),
     )
     commands.log.info(
         "%d utterances, %.0f s of audio, %d units, %d near ties, %d set aside",

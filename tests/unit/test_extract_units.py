@@ -573,7 +573,7 @@ def test_an_encoder_stays_open_while_nothing_changes(tmp_path: Path, model: Path
         assert loaded.encoder(work, 1) is not first
         with pytest.raises(InputError, match="but clusters is 13"):
             loaded.encoder(dataclasses.replace(work, settings=TOKENIZERS.validate(ENCODER | {"clusters": 13})), 1)
-        assert [one.reason for one in loaded.encoder(work, 1)[0]([b""])] == ["empty file"]
+        assert [one.reason for one in loaded.encoder(work, 1).encode([b""])] == ["empty file"]
 
 
 def test_a_process_that_stays_gives_the_same_shards(

@@ -11,6 +11,7 @@ import torch
 from slamflow.audio import SAMPLE_RATE, AudioError
 from slamflow.commands import log
 from slamflow.errors import InputError
+from slamflow.tokenizers.precision import EXACT, arithmetic
 
 
 class StateEncoder(Protocol):
@@ -40,7 +41,12 @@ class FrameEncoder:
     """
 
     def __init__(
-        self, encoder: StateEncoder, frame_rate_hz: float, window_seconds: float, batch_seconds: float = 0.0
+        self,
+        encoder: StateEncoder,
+        frame_rate_hz: float,
+        window_seconds: float,
+        batch_seconds: float = 0.0,
+        precision: str = EXACT,
     ) -> None:
         ratio = encoder.rate_hz / frame_rate_hz
         if ratio < 1 or abs(ratio - round(ratio)) > 1e-6:
@@ -50,6 +56,7 @@ class FrameEncoder:
                 f"possible are {rates}, ..."
             )
         self.encoder = encoder
+        self.precision = precision
         self.frame_rate_hz = frame_rate_hz
         self.ratio = round(ratio)
         self.window = round(window_seconds * SAMPLE_RATE)
@@ -106,7 +113,8 @@ class FrameEncoder:
     def _states(self, windows: list[np.ndarray]) -> list[torch.Tensor]:
         """States of a batch; one that a GPU has no memory for is halved until it fits."""
         try:
-            return self.encoder.states(windows)
+            with arithmetic(self.precision):
+                return self.encoder.states(windows)
         except torch.OutOfMemoryError:
             if len(windows) == 1:
                 raise

@@ -15,6 +15,7 @@ from slamflow.tokenizers import TOKENIZERS, TokenizerSettings
 from slamflow.tokenizers.codebook import Quantizer, read_codebook
 from slamflow.tokenizers.frames import FrameEncoder, StateEncoder
 from slamflow.tokenizers.networks.weights import model_digest
+from slamflow.tokenizers.precision import precision_of
 from slamflow.tokenizers.sequences import deduplicate
 
 
@@ -119,7 +120,8 @@ def load_frames(
         encoder: StateEncoder = kind.load_encoder(settings, model, device)
     except KeyError as error:
         raise InputError(f"{model}: the configuration or the weights lack {error}") from None
-    return FrameEncoder(encoder, settings.frame_rate_hz, settings.window_seconds, batch_seconds)  # type: ignore[attr-defined]
+    window, rate = settings.window_seconds, settings.frame_rate_hz  # type: ignore[attr-defined]
+    return FrameEncoder(encoder, rate, window, batch_seconds, precision_of(settings))
 
 
 def _check_model(settings: TokenizerSettings, model: Path | None) -> None:

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -21,6 +22,7 @@ import torch
 
 from slamflow.audio import SAMPLE_RATE, AudioError, decode, duration
 from slamflow.tokenizers import TokenizerSettings
+from slamflow.tokenizers.precision import EXACT
 from slamflow.tokenizers.tokenizer import Encoded, load_frames, load_tokenizer, prepare_torch
 
 Argument = TypeVar("Argument")
@@ -149,23 +151,46 @@ def _encode(recordings: list[bytes | None]) -> list[Result]:
 Encode = Callable[[Iterable[bytes | None]], Iterator[Result]]
 
 
-@contextmanager
-def encoder_pool(work: Work, workers: int) -> Iterator[tuple[Encode, float]]:
-    """Yield a function that encodes a stream of recordings in order, and the ticks per second.
+@dataclass
+class Pool:
+    """What `encoder_pool` yields."""
 
-    It may be called again and again, for shard after shard. On a CPU each worker is a process with one thread, a few
+    encode: Encode
+    """Encodes a stream of recordings in order; may be called again and again, for shard after shard."""
+    here: Worker
+    """The one of this process."""
+    work: Work
+
+    @property
+    def tick_hz(self) -> float:
+        """Ticks per second, in which durations are counted."""
+        return self.here.tokenizer.tick_hz
+
+    @cached_property
+    def exact(self) -> Worker:
+        """The same encoder in float32, to compare with."""
+        settings = self.work.settings.model_copy(update={"precision": EXACT})
+        return Worker(replace(self.work, settings=settings))
+
+
+@contextmanager
+def encoder_pool(work: Work, workers: int) -> Iterator[Pool]:
+    """Yield what encodes streams of recordings. On a CPU each worker is a process with one thread, a few
     chunks ahead of what is taken, so their number cannot change a result. With CUDA this process encodes, while the
     workers decode what comes next.
     """
     cuda = torch.cuda.is_available()
     # Here as well, so that wrong settings or files end the command with a plain message.
     here = Worker(work)
-    tick_hz = here.tokenizer.tick_hz
     if cuda:
-        yield lambda recordings: encode_ahead(here, recordings, workers), tick_hz
+        yield Pool(lambda recordings: encode_ahead(here, recordings, workers), here, work)
         return
     if workers == 1:
-        yield lambda recordings: itertools.chain.from_iterable(map(here, chunks(recordings, CPU_CHUNK))), tick_hz
+
+        def encode_here(recordings: Iterable[bytes | None]) -> Iterator[Result]:
+            return itertools.chain.from_iterable(map(here, chunks(recordings, CPU_CHUNK)))
+
+        yield Pool(encode_here, here, work)
         return
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(workers, context, _start, (work,)) as pool:
@@ -173,7 +198,7 @@ def encoder_pool(work: Work, workers: int) -> Iterator[tuple[Encode, float]]:
         def encode(recordings: Iterable[bytes | None]) -> Iterator[Result]:
             return itertools.chain.from_iterable(ahead(pool, _encode, chunks(recordings, CPU_CHUNK), 3 * workers))
 
-        yield encode, tick_hz
+        yield Pool(encode, here, work)
 
 
 class Loaded:
@@ -182,9 +207,9 @@ class Loaded:
     def __init__(self) -> None:
         self.stack = ExitStack()
         self.about: object = None
-        self.opened: tuple[Encode, float] | None = None
+        self.opened: Pool | None = None
 
-    def encoder(self, work: Work, workers: int) -> tuple[Encode, float]:
+    def encoder(self, work: Work, workers: int) -> Pool:
         """What `encoder_pool` yields."""
         paths = [*([work.codebook] if work.codebook else []), *(sorted(work.model.glob("*")) if work.model else [])]
         about = work, workers, [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths if path.exists()]
