@@ -148,7 +148,8 @@ def test_a_recipe_by_hand() -> None:
     assert found.disk["models"] == Sum(2 * 4 * 358_347_904)
     assert found.disk["audio"].value == pytest.approx(10**12, rel=1e-3)
     costs = {cost.rule: cost for cost in found.costs(recipe(), H100)}
-    assert costs["extract_units"].device_hours.value == pytest.approx(50_000 * 9.4 / 1e3 / H100.tflops, rel=1e-3)
+    rate = H100.encoder_tflops["fp32"]
+    assert costs["extract_units"].device_hours.value == pytest.approx(50_000 * 9.4 / 1e3 / rate, rel=1e-3)
     assert costs["train aligned"].device_hours == Sum(0.5)
 
 
@@ -242,3 +243,22 @@ def test_rates_are_plausible() -> None:
     for device in rates.DEVICES:
         assert device.peak_tflops is None or 0.3 <= device.tflops / device.peak_tflops <= 0.45
     assert math.isclose(rates.slam_rate(16_500), 37.7, abs_tol=0.05)
+
+
+def test_rates_of_encoders_are_below_the_peaks_and_by_precision() -> None:
+    for device in rates.DEVICES:
+        fp32, tf32, bf16 = (device.encoder_tflops[precision] for precision in ("fp32", "tf32", "bf16"))
+        assert fp32 <= tf32 < bf16
+        assert device.peak_tflops is None or bf16 < device.peak_tflops
+    # By hand: 1 TFLOP takes 1 / (0.6 * 66.9) s of products and 0.0176 / (0.8 * 3.35) s of memory.
+    assert H100.encoder_tflops["fp32"] == pytest.approx(1 / (0.02491 + 0.00657), rel=0.01)
+    # A day of Slam's 81,035 hours on its plain cores, as the second look at the GPU path had it (at half the peak).
+    assert 81_035 * 9.4 / 1e3 / H100.encoder_tflops["fp32"] == pytest.approx(23, rel=0.1)
+
+
+def test_another_precision_is_estimated_at_its_rate() -> None:
+    encoder = {"kind": "hubert", "model": "hubert", "codebook": "asset:hubert/km", "precision": "bf16"}
+    of = recipe(encoders={"mhubert": encoder})
+    costs = {cost.rule: cost for cost in estimated(of).costs(of, H100)}
+    expected = 50_000 * 9.4 / 1e3 / H100.encoder_tflops["bf16"]
+    assert costs["extract_units"].device_hours.value == pytest.approx(expected, rel=1e-3)

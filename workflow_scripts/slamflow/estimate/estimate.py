@@ -161,8 +161,11 @@ def speaking_hours(recipe: Recipe, speech: list[Speech]) -> Sum:
     return add_up(hours)
 
 
-def extraction(recipe: Recipe, speech: list[Speech], device: Device) -> Cost:
-    """Units of all speech: the encoders' arithmetic at the device's rate, without reading the audio."""
+def extraction(recipe: Recipe, speech: list[Speech], device: Device, precision: str | None = None) -> Cost:
+    """Units of all speech: the encoders' arithmetic at the device's rate, without reading the audio.
+
+    In the `precision` of each encoder, or all in the one that is given.
+    """
     device_hours: list[float | None] = []
     core_hours: list[float | None] = []
     for one in speech:
@@ -171,7 +174,8 @@ def extraction(recipe: Recipe, speech: list[Speech], device: Device) -> Cost:
             if gflop is None:
                 core_hours.append(_over(one.hours, encoder.seconds_per_core_second()))
             else:
-                device_hours.append(None if one.hours is None else one.hours * (gflop / 1e3 / device.tflops))
+                rate = device.encoder_tflops.get(precision or str(getattr(encoder, "precision", "fp32")))
+                device_hours.append(None if one.hours is None or rate is None else one.hours * gflop / 1e3 / rate)
     return Cost("extract_units", add_up(device_hours), add_up(core_hours))
 
 
