@@ -17,9 +17,10 @@ from slamflow.assets.asset import Asset
 from slamflow.corpora.hub import HubAudio
 from slamflow.errors import InputError
 from slamflow.estimate import rates
-from slamflow.estimate.estimate import Estimate, Sum, add_up, estimate
+from slamflow.estimate.estimate import Estimate, Sum, Training, add_up, estimate, validation
 from slamflow.estimate.shapes import model_shapes
 from slamflow.lm.flops import forward_flops_per_token, shape_of, shape_of_config, training_flops_per_token
+from slamflow.lm.objectives import Amount
 from slamflow.recipe.recipe import Recipe
 from slamflow.tokenizers import TOKENIZERS
 
@@ -136,6 +137,30 @@ def test_hours_and_tokens_follow_from_each_other() -> None:
     assert (hours, tokens) == (23.5, pytest.approx(23.5 * 3600 * 173_000, rel=0.01))
     assert aligned.on(H100)[0] == 0.5
     assert slam.state_gb() == pytest.approx(358_347_904 * 16 / 1e9)
+
+
+def test_validation_is_counted() -> None:
+    """35.85 million tokens of validation after each 1,000 of 17,529 steps, as Slam has it: a sixth of the training."""
+    step = 78 * 1024
+    amount = Amount(1024, 1_400_000_000.0, step, 35.85e6)
+    share, last = validation(amount, 1000, 1.0)
+    assert share * 1.4e9 == pytest.approx(17.5 * 35.85e6 / 3, rel=0.01)
+    assert last == pytest.approx(35.85e6 / 3)
+    assert validation(amount, 1000, 0.02) == (0.02, last)
+    assert validation(amount._replace(validation_tokens=None), 1000, 0.02) == (0.02, 0.0)  # at most that
+    assert validation(amount, 20_000, 0.02) == (0.0, last)  # none on the way
+    assert validation(amount._replace(validation_tokens=0.0), 1000, 0.02) == (0.0, 0.0)
+    rate = H100.tflops * 1e12 * 3600
+    plain, counted = (Training("m", "x", None, 1024, 1e9, None, 2e9, step, *more) for more in ((), (0.02, 12e6)))
+    assert plain.on(H100) == (pytest.approx(1e9 * 2e9 / rate), 1e9)
+    assert counted.on(H100) == (pytest.approx((1.02e9 + 12e6) * 2e9 / rate), 1e9)
+    timed = Training("m", "x", None, 1024, None, 10.0, 2e9, step, 0.02, 12e6)
+    assert timed.on(H100) == (10.0, pytest.approx((10 * rate / 2e9 - 12e6) / 1.02))
+    validated = {"speech": {"encoder": "mhubert", "train": ["books/train"], "validation": ["stories/preference"]}}
+    slam = estimated(recipe(datasets=validated)).trainings[0]
+    tokens = 600 * 14.19 * 0.78 * 25
+    assert slam.last_validation == pytest.approx(tokens / 3)
+    assert slam.validation_share == pytest.approx(min(0.02, tokens / 3 / (100 * step)))
 
 
 def test_a_recipe_by_hand() -> None:

@@ -255,7 +255,7 @@ def notes(devices: list[Device]) -> str:
     lines += [f"* {device.name}: {device.source}." for device in devices]
     lines += [
         "* A token of training: 6 N, N without input embeddings, and causal attention over the context; of DPO 8 N, "
-        "with the reference. A device's rate is taken to be the same for all models.",
+        "with the reference; of validation a third. A device's rate is taken to be the same for all models.",
         "* Extraction: arithmetic on data sheets, not measured. Products of matrices at 60 % of the dense peak "
         "in fp32, tf32 and bf16 (A5000 27.8, 55.6, 111; A100 19.5, 156, 312; H100 and H200 67, 495, 989 TFLOP/s), what "
         "lies between them at 80 % of the memory's speed (0.77, 2.0, 3.35, 4.8 TB/s). CPU cores: measured.",

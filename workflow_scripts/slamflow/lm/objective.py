@@ -35,7 +35,9 @@ class Objective(Protocol):
     tokens_per_step: int
     """Positions in a step, over all ranks."""
     validation_steps: float
-    """A guess of what a validation costs, in steps; a measured cost soon replaces it."""
+    """A guess of what a validation of all rows costs, in steps; a measured cost soon replaces it."""
+    validation_part: float
+    """What part of them a validation on the way takes, above 0 and at most 1."""
 
     def micro_batches(self, step: int) -> Sequence[Any]:
         """This rank's micro-batches of a step (from 0); equally many on each rank and in each step."""
@@ -46,8 +48,8 @@ class Objective(Protocol):
     def loss(self, model: Any, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """The sum of the losses of a batch, and further sums to log as means (empty in most cases)."""
 
-    def validate(self, model: Any) -> dict[str, float]:
-        """Validation losses by name, over all ranks."""
+    def validate(self, model: Any, whole: bool = True) -> dict[str, float]:
+        """Validation losses by name, over all ranks: of all rows or, if not `whole`, of the same part each time."""
 
 
 @dataclass(frozen=True)
