@@ -12,8 +12,9 @@ from pathlib import Path
 from slamflow import commands, gpus
 from slamflow.errors import InputError
 from slamflow.tokenizers.codebook import read_codebook
-from slamflow.tokenizers.extract import fit_units, write_codebook_manifest
+from slamflow.tokenizers.extract import fit_units, warn_of_other_precision, write_codebook_manifest
 from slamflow.tokenizers.job_settings import FitUnits
+from slamflow.tokenizers.precision import precision_of
 from slamflow.tokenizers.tokenizer import load_tokenizer, prepare_torch
 
 
@@ -31,6 +32,7 @@ def main(argv: list[str]) -> None:
     settings = commands.read_settings(FitUnits, arguments.settings)
     if arguments.given is not None:
         codebook = read_codebook(arguments.given)
+        warn_of_other_precision(arguments.given, precision_of(settings.encoder))
         tokenizer = load_tokenizer(settings.encoder, arguments.model, arguments.given, prepare_torch())
         codebook.save(arguments.output)
         manifest = write_codebook_manifest(

@@ -17,9 +17,10 @@ from slamflow.assets.asset import Asset
 from slamflow.corpora.hub import HubAudio
 from slamflow.errors import InputError
 from slamflow.estimate import rates, table
-from slamflow.estimate.estimate import Estimate, Sum, add_up, estimate
+from slamflow.estimate.estimate import Estimate, Sum, Training, add_up, estimate, validation
 from slamflow.estimate.shapes import model_shapes
 from slamflow.lm.flops import forward_flops_per_token, shape_of, shape_of_config, training_flops_per_token
+from slamflow.lm.objectives import Amount
 from slamflow.recipe.recipe import Recipe
 from slamflow.tokenizers import TOKENIZERS
 
@@ -138,6 +139,30 @@ def test_hours_and_tokens_follow_from_each_other() -> None:
     assert slam.state_gb() == pytest.approx(358_347_904 * 16 / 1e9)
 
 
+def test_validation_is_counted() -> None:
+    """35.85 million tokens of validation after each 1,000 of 17,529 steps, as Slam has it: a sixth of the training."""
+    step = 78 * 1024
+    amount = Amount(1024, 1_400_000_000.0, step, 35.85e6)
+    share, last = validation(amount, 1000, 1.0)
+    assert share * 1.4e9 == pytest.approx(17.5 * 35.85e6 / 3, rel=0.01)
+    assert last == pytest.approx(35.85e6 / 3)
+    assert validation(amount, 1000, 0.02) == (0.02, last)
+    assert validation(amount._replace(validation_tokens=None), 1000, 0.02) == (0.02, 0.0)  # at most that
+    assert validation(amount, 20_000, 0.02) == (0.0, last)  # none on the way
+    assert validation(amount._replace(validation_tokens=0.0), 1000, 0.02) == (0.0, 0.0)
+    rate = H100.tflops * 1e12 * 3600
+    plain, counted = (Training("m", "x", None, 1024, 1e9, None, 2e9, step, *more) for more in ((), (0.02, 12e6)))
+    assert plain.on(H100) == (pytest.approx(1e9 * 2e9 / rate), 1e9)
+    assert counted.on(H100) == (pytest.approx((1.02e9 + 12e6) * 2e9 / rate), 1e9)
+    timed = Training("m", "x", None, 1024, None, 10.0, 2e9, step, 0.02, 12e6)
+    assert timed.on(H100) == (10.0, pytest.approx((10 * rate / 2e9 - 12e6) / 1.02))
+    validated = {"speech": {"encoder": "mhubert", "train": ["books/train"], "validation": ["stories/preference"]}}
+    slam = estimated(recipe(datasets=validated)).trainings[0]
+    tokens = 600 * 14.19 * 0.78 * 25
+    assert slam.last_validation == pytest.approx(tokens / 3)
+    assert slam.validation_share == pytest.approx(min(0.02, tokens / 3 / (100 * step)))
+
+
 def test_a_recipe_by_hand() -> None:
     found = estimated(recipe())
     books, preference = found.speech
@@ -148,7 +173,8 @@ def test_a_recipe_by_hand() -> None:
     assert found.disk["models"] == Sum(2 * 4 * 358_347_904)
     assert found.disk["audio"].value == pytest.approx(10**12, rel=1e-3)
     costs = {cost.rule: cost for cost in found.costs(recipe(), H100)}
-    assert costs["extract_units"].device_hours.value == pytest.approx(50_000 * 9.4 / 1e3 / H100.tflops, rel=1e-3)
+    rate = H100.encoder_tflops["fp32"]
+    assert costs["extract_units"].device_hours.value == pytest.approx(50_000 * 9.4 / 1e3 / rate, rel=1e-3)
     assert costs["train aligned"].device_hours == Sum(0.5)
 
 
@@ -261,3 +287,22 @@ def test_rates_are_plausible() -> None:
     for device in rates.DEVICES:
         assert device.peak_tflops is None or 0.3 <= device.tflops / device.peak_tflops <= 0.45
     assert math.isclose(rates.slam_rate(16_500), 37.7, abs_tol=0.05)
+
+
+def test_rates_of_encoders_are_below_the_peaks_and_by_precision() -> None:
+    for device in rates.DEVICES:
+        fp32, tf32, bf16 = (device.encoder_tflops[precision] for precision in ("fp32", "tf32", "bf16"))
+        assert fp32 <= tf32 < bf16
+        assert device.peak_tflops is None or bf16 < device.peak_tflops
+    # By hand: 1 TFLOP takes 1 / (0.6 * 66.9) s of products and 0.0176 / (0.8 * 3.35) s of memory.
+    assert H100.encoder_tflops["fp32"] == pytest.approx(1 / (0.02491 + 0.00657), rel=0.01)
+    # A day of Slam's 81,035 hours on its plain cores, as the second look at the GPU path had it (at half the peak).
+    assert 81_035 * 9.4 / 1e3 / H100.encoder_tflops["fp32"] == pytest.approx(23, rel=0.1)
+
+
+def test_another_precision_is_estimated_at_its_rate() -> None:
+    encoder = {"kind": "hubert", "model": "hubert", "codebook": "asset:hubert/km", "precision": "bf16"}
+    of = recipe(encoders={"mhubert": encoder})
+    costs = {cost.rule: cost for cost in estimated(of).costs(of, H100)}
+    expected = 50_000 * 9.4 / 1e3 / H100.encoder_tflops["bf16"]
+    assert costs["extract_units"].device_hours.value == pytest.approx(expected, rel=1e-3)

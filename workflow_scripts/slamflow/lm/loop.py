@@ -97,7 +97,8 @@ def train(
         metrics = stack.enter_context(Metrics(folder, step + 1, project, run[:12])) if ranks.main else None
         pace: Pace = StepPace(objective.steps, settings, step)
         if settings.hours is not None:
-            pace = TimePace(settings, timed, clock.read() if clock else 0.0, objective.validation_steps)
+            spent = clock.read() if clock else 0.0
+            pace = TimePace(settings, timed, spent, objective.validation_steps, objective.validation_part)
         if step:
             log.info("going on after step %d of %d", step, pace.steps(step))
         said = time.monotonic()
@@ -144,11 +145,13 @@ def train(
                 began = time.monotonic()
                 engine.eval()
                 with torch.no_grad():
-                    validation = objective.validate(engine)
+                    validation = objective.validate(engine, whole=last)
                 engine.train()
                 pace.add("validation", time.monotonic() - began)
                 if validation:
                     line["validation_loss"] = validation
+                    if not last and objective.validation_part < 1:
+                        line["validation_part"] = round(objective.validation_part, 6)
             if metrics is not None:
                 metrics.add(line)
             if decision.save:

@@ -15,6 +15,9 @@ from slamflow.lm.devices import Ranks
 from slamflow.lm.objectives import TrainingDefaults
 from slamflow.shards.rows import Batch, Ints, Order, Rows, even_parts, filled_up, share
 
+FORWARD = 1 / 3
+"""What a forward pass costs, of forward and backward."""
+
 
 class NextToken:
     """Mean cross-entropy of the next token over rows; see slamflow.lm.objective.Objective."""
@@ -35,8 +38,10 @@ class NextToken:
         self.order = Order(len(rows), rows_per_step, settings.seed)
         self.tokens_per_step = rows_per_step * rows.context
         self.steps = math.ceil((settings.tokens or 0) / self.tokens_per_step)
-        # Forward is a third of forward and backward.
-        self.validation_steps = sum(map(len, validation.values())) / rows_per_step / 3
+        validation_rows = sum(map(len, validation.values()))
+        self.validation_steps = validation_rows * FORWARD / rows_per_step
+        most = settings.validation_share * settings.validate_every / max(self.validation_steps, 1e-9)
+        self.validation_part = min(1.0, most)
         self.at_once = max(1, micro_batch_tokens // rows.context)
         self.fixed_shapes = fixed_shapes
         if fixed_shapes:
@@ -61,14 +66,20 @@ class NextToken:
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
         return loss, {}
 
-    def validate(self, model: Any) -> dict[str, float]:
+    def validate(self, model: Any, whole: bool = True) -> dict[str, float]:
         """Mean cross-entropy per predicted token of each validation corpus."""
         result = {}
         for name, rows in self.validation.items():
             total, count = 0.0, 0
-            for batch in self._share(rows, np.arange(len(rows))):
+            for batch in self._share(rows, spread(len(rows), 1.0 if whole else self.validation_part)):
                 total += float(self.loss(model, batch)[0])
                 count += self.count(batch)
             total, count_all = self.ranks.sum(total, count)
             result[name] = total / max(count_all, 1)
         return result
+
+
+def spread(count: int, part: float) -> Ints:
+    """Indices of a part of `count` rows, evenly spread; int64, at least one. The same each time, all for 1."""
+    number = max(1, int(count * part))
+    return np.arange(number) * count // number

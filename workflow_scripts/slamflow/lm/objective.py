@@ -37,7 +37,9 @@ class Objective(Protocol):
     tokens_per_step: int
     """Positions in a step, over all ranks."""
     validation_steps: float
-    """A guess of what a validation costs, in steps; a measured cost soon replaces it."""
+    """A guess of what a validation of all rows costs, in steps; a measured cost soon replaces it."""
+    validation_part: float
+    """What part of them a validation on the way takes, above 0 and at most 1."""
 
     def micro_batches(self, step: int) -> Sequence[Any]:
         """This rank's micro-batches of a step (from 0); equally many on each rank and in each step."""
@@ -51,8 +53,8 @@ class Objective(Protocol):
         Sums that are tensors stay on the device until the step is done; a float() of one would wait for it.
         """
 
-    def validate(self, model: Any) -> dict[str, float]:
-        """Validation losses by name, over all ranks."""
+    def validate(self, model: Any, whole: bool = True) -> dict[str, float]:
+        """Validation losses by name, over all ranks: of all rows or, if not `whole`, of the same part each time."""
 
 
 @dataclass(frozen=True)

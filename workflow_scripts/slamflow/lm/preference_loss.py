@@ -166,7 +166,7 @@ class OnPairs:
         self.widths: tuple[int, ...] = ()
         self.order = Order(len(pairs), settings.pairs_per_step, settings.seed)
         self.steps = settings.steps or math.ceil((settings.epochs or 0) * len(pairs) / settings.pairs_per_step)
-        self.validation_steps = 0.0
+        self.validation_steps, self.validation_part = 0.0, 1.0
         total = sum(pair.chosen.tokens.size + pair.rejected.tokens.size for pair in pairs)
         self.tokens_per_step = round(total / len(pairs) * settings.pairs_per_step)  # on average
 
@@ -201,7 +201,7 @@ class OnPairs:
         extras = {"margin": (margins * real).sum(), "accuracy": ((margins > 0) & real).sum()}
         return (losses * real).sum(), extras
 
-    def validate(self, model: Any) -> dict[str, float]:  # noqa: ARG002
+    def validate(self, model: Any, whole: bool = True) -> dict[str, float]:  # noqa: ARG002
         """None: aligned models are measured by benchmarks."""
         return {}
 

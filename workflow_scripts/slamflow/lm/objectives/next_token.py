@@ -76,11 +76,15 @@ class NextTokenModel(ModelSettings, TrainingDefaults):
             flags += ["--validation", f"{name}={folder}"]
         return [*flags, "--tokenizer", *files["tokenizer"]] if files["tokenizer"] else flags
 
-    def amount(self, recipe: Recipe, tokens_of: Callable[[str], float | None]) -> Amount:  # noqa: ARG002
-        context = recipe.datasets[str(self.data)].context
+    def amount(self, recipe: Recipe, tokens_of: Callable[[str], float | None]) -> Amount:
+        dataset = recipe.datasets[str(self.data)]
+        context = dataset.context
         step = max(1, round(self.batch_tokens / context)) * context
         whole = math.ceil(self.tokens / step) * step if self.tokens is not None else None
-        return Amount(context, whole, step)
+        # How much text there is, is not known.
+        validation = [None if dataset.is_text else tokens_of(reference) for reference in dataset.validation]
+        known = [tokens for tokens in validation if tokens is not None]
+        return Amount(context, whole, step, sum(known) if len(known) == len(validation) else None)
 
     def file_problems(self, key: str, sources: Sources) -> Iterator[str]:
         if self.init != "scratch":
