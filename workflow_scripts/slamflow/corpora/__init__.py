@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class SplitSettings(Settings):
     """One split of a corpus."""
 
-    shards: Annotated[int, Field(ge=1, le=9999)] = 1
+    shards: Annotated[int, Field(ge=1)] = 1
     """In how many shards, each a job of its own."""
 
     @property
