@@ -61,10 +61,7 @@ def folder_flag(name, key=None):
 
 
 def shard_patterns(name=None):
-    """A params function that gives the shards of an input as patterns that the shell expands.
-
-    Thousands of names do not fit a command; a folder has no other file that fits a pattern.
-    """
+    """A params function that gives the shards of an input as patterns (commands.Files): names do not fit a command."""
 
     def patterns(wildcards, input):
         files = input.get(name) if name else input

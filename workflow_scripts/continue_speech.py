@@ -19,7 +19,7 @@ from slamflow.recipe.generation import ContinueSpeech
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
     parser.add_argument("--model", type=Path, help="transformers folder with speech.json; truth and shuffled have none")
-    parser.add_argument("--audio", type=Path, nargs="+", required=True, help="speech shards")
+    parser.add_argument("--audio", action=commands.Files, nargs="+", required=True, help="speech shards")
     parser.add_argument("--codebook", type=Path, required=True, help="the codebook")
     parser.add_argument("--tokenizer-model", type=Path, help="the folder with the tokenizer's weights; logmel has none")
     parser.add_argument(

@@ -20,7 +20,7 @@ from slamflow.tokenizers.tokenizer import load_tokenizer, prepare_torch
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--audio", type=Path, nargs="+", default=[], help="speech shards to fit on")
+    parser.add_argument("--audio", action=commands.Files, nargs="+", default=[], help="speech shards to fit on")
     parser.add_argument("--given", type=Path, help="a codebook to take instead of fitting one")
     parser.add_argument("--model", type=Path, help="folder with the weights of the tokenizer's kind; logmel has none")
     parser.add_argument("--output", type=Path, required=True, help="codebook.safetensors to write")

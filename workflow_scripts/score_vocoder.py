@@ -33,8 +33,10 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--vocoder", type=Path, required=True, help="folder that train_vocoder or convert_vocoder wrote"
     )
-    parser.add_argument("--audio", type=Path, nargs="+", required=True, help="held-out speech shards")
-    parser.add_argument("--units", type=Path, nargs="+", required=True, help="unit shards of the same corpora")
+    parser.add_argument("--audio", action=commands.Files, nargs="+", required=True, help="held-out speech shards")
+    parser.add_argument(
+        "--units", action=commands.Files, nargs="+", required=True, help="unit shards of the same corpora"
+    )
     parser.add_argument("--recognizer", type=Path, required=True, help="CTranslate2 Whisper folder")
     parser.add_argument("--dnsmos", type=Path, help="network of DNSMOS P.835, ONNX; without it nothing is rated")
     parser.add_argument("--output", type=Path, required=True, help="the score, JSON")

@@ -238,6 +238,16 @@ def test_padded_rows_have_one_piece_each(tmp_path: Path) -> None:
     assert sorted(pieces[0] for pieces in rows) == sorted(chunks)
 
 
+def test_all_shards_by_one_pattern(tmp_path: Path) -> None:
+    shards = [write_shard(tmp_path / f"units/{number:04d}-of-0003.parquet", [[number] * 5]) for number in range(3)]
+    pack(shards, tmp_path / "named")
+    pack([tmp_path / "units/????-of-0003.parquet"], tmp_path / "matched")
+    assert (tmp_path / "named/manifest.json").read_bytes() == (tmp_path / "matched/manifest.json").read_bytes()
+    shards[1].unlink()
+    with pytest.raises(InputError, match=r"0001-of-0003\.parquet: no such file"):
+        pack([tmp_path / "units/????-of-0003.parquet"], tmp_path / "matched")
+
+
 def test_unit_outside_the_vocabulary_names_file_and_id(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "a.parquet", [[1], [], [49, 3], [50, 4]])
     with pytest.raises(InputError, match=r"a\.parquet: doc-3 has the unit 50, but a vocabulary of 50 units ends at 49"):

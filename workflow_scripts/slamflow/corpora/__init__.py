@@ -35,7 +35,7 @@ MadeBy = Literal["write_stories", "write_minimal_pairs", "collect_audio", "colle
 class SplitSettings(Settings):
     """One split of a corpus."""
 
-    shards: Annotated[int, Field(ge=1, le=9999)] = 1
+    shards: Annotated[int, Field(ge=1)] = 1
     """In how many shards, each a job of its own."""
 
     @property
