@@ -34,6 +34,7 @@ class NextToken:
         rows_per_step = max(1, round(settings.batch_tokens / rows.context))
         self.order = Order(len(rows), rows_per_step, settings.seed)
         self.tokens_per_step = rows_per_step * rows.context
+        self.context = rows.context
         self.steps = math.ceil((settings.tokens or 0) / self.tokens_per_step)
         # Forward is a third of forward and backward.
         self.validation_steps = sum(map(len, validation.values())) / rows_per_step / 3
