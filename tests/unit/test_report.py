@@ -130,6 +130,7 @@ SUMMARY = {
             "validation_loss": {},
             "parameters": 2_345_678,
             "seconds": 185.0,
+            "mfu": None,
             "device": EVIL,
         }
         for model in ("cold", "warm", "tuned")
@@ -355,6 +356,14 @@ def test_numbers_are_those_of_the_summary(page: str) -> None:
     assert [EVIL, "w", "28", "2", "46.2 %", "[41.0, 52.0]", "–", ""] in rows
     text = "".join(Reader(page).text)
     assert all(shown in text for shown in ("17.2", "1.50 h", "1,234 utterances, 5 set aside", "6:10 min", "1,319 MiB"))
+
+
+def test_the_share_of_a_devices_peak_is_shown_where_it_is_known(run: Path, tmp_path: Path, page: str) -> None:
+    assert "MFU" not in page
+    first, *others = SUMMARY["training"]
+    shown = render(run, tmp_path, summary={**SUMMARY, "training": [{**first, "mfu": 0.4321}, *others]})
+    rows = {row[0]: row for row in cells(shown) if row[1:2] == [EVIL] and len(row) == 8}
+    assert [rows[name][6] for name in ("cold", "warm")] == ["43.2 %", ""]
 
 
 def test_test_comes_before_dev_and_both_are_named(page: str) -> None:

@@ -31,6 +31,7 @@ from slamflow.lm.job_settings import TrainModel
 from slamflow.lm.loop import make_engine, optimize
 from slamflow.lm.objective import Inputs, Prepared
 from slamflow.lm.objectives import OBJECTIVES, ModelSettings
+from slamflow.lm.peaks import peak_of
 from slamflow.packing import pack_files
 from slamflow.recipe.datasets import PackTokens, VocabularySettings
 from slamflow.shards.rows import Rows
@@ -162,6 +163,7 @@ def calibrate(
             f"not even one row of {context} positions fits {device_name(ranks.device)} ({memory:.0f} MB); "
             "take a shorter context, a smaller model, or more devices"
         )
+    peak = peak_of(ranks.device, job.model.precision)
     tokens_per_second = tokens_per_step / chosen.seconds_per_step
     each = -(-(tokens_per_step // context) // ranks.count)
     if job.model.hours is not None:
@@ -184,6 +186,7 @@ def calibrate(
         "peak_memory_mb": chosen.peak_memory_mb,
         "flops_per_token": per_token,
         "tflops": round(per_token * tokens_per_second / 1e12, 3),
+        "mfu": round(per_token * tokens_per_second / (peak * ranks.count), 4) if peak else None,
         "hours": round(steps * chosen.seconds_per_step / 3600, 3),
         "steps": steps,
         "tokens": steps * tokens_per_step,

@@ -27,10 +27,12 @@ from slamflow import files
 from slamflow.errors import InputError
 from slamflow.lm import state
 from slamflow.lm.devices import Machine, Ranks
+from slamflow.lm.flops import training_flops_per_token
 from slamflow.lm.metrics import Metrics
 from slamflow.lm.objective import Objective
 from slamflow.lm.objectives import TrainingSettings
 from slamflow.lm.pace import NOTHING, Clock, Pace, Step, StepPace, TimePace
+from slamflow.lm.peaks import peak_of
 from slamflow.sharding import stable_hash
 
 log = logging.getLogger("slamflow")
@@ -51,6 +53,8 @@ class Trained:
     metrics: Path
     budget: dict[str, float]
     """With hours: `hours`, and `seconds` from the first step to the end of the last save. Else empty."""
+    mfu: float | None = None
+    """Model FLOPs utilization: the share of the devices' peak that the steps took, if the peak is known."""
 
 
 def train(
@@ -67,6 +71,9 @@ def train(
     The caller holds the folder's lock. On SIGTERM the state is saved and the process ends with 143.
     Raises InputError when the loss is not finite; the last save is kept.
     """
+    # Which share of the devices' peak a rate is: before ZeRO cuts the weights up.
+    peak = peak_of(ranks.device, settings.precision)
+    used = training_flops_per_token(model, objective.context) / (peak * ranks.count) if peak else None
     micro_batches = len(objective.micro_batches(0))
     engine = make_engine(model, settings, machine, ranks, micro_batches)
     step, seconds, validation, last = 0, 0.0, {}, False
@@ -139,6 +146,8 @@ def train(
                 "gradient_norm": norm,
                 "tokens_per_second": round(objective.tokens_per_step / took, 1),
             }
+            if used is not None:
+                line["mfu"] = round(used * objective.tokens_per_step / took, 4)
             if settings.hours is not None:
                 line["budget_used"] = round(decision.used, 6)
             if decision.validate:
@@ -162,16 +171,19 @@ def train(
             if last or "validation_loss" in line or now - said >= SECONDS_BETWEEN_LINES:
                 said = now
                 log.info(
-                    "step %d of %d: loss %.4f, %.0f tokens/s, %.0f s left%s",
+                    "step %d of %d: loss %.4f, %.0f tokens/s%s, %.0f s left%s",
                     step,
                     pace.steps(step),
                     means["loss"],
                     objective.tokens_per_step / took,
+                    f", {100 * line['mfu']:.1f} % MFU" if "mfu" in line else "",
                     pace.seconds_left(step),
                     "".join(f", {name} {value:.4f}" for name, value in line.get("validation_loss", {}).items()),
                 )
         budget = {} if settings.hours is None else {"hours": settings.hours, "seconds": round(pace.spent(), 1)}
-    return Trained(step, step * objective.tokens_per_step, seconds, validation, folder / "metrics.jsonl", budget)
+    tokens = step * objective.tokens_per_step
+    mfu = None if used is None else round(used * tokens / seconds, 4)
+    return Trained(step, tokens, seconds, validation, folder / "metrics.jsonl", budget, mfu=mfu)
 
 
 def optimize(

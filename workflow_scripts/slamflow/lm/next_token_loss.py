@@ -37,6 +37,7 @@ class NextToken:
         rows_per_step = max(1, round(settings.batch_tokens / rows.context))
         self.order = Order(len(rows), rows_per_step, settings.seed)
         self.tokens_per_step = rows_per_step * rows.context
+        self.context = rows.context
         self.steps = math.ceil((settings.tokens or 0) / self.tokens_per_step)
         validation_rows = sum(map(len, validation.values()))
         self.validation_steps = validation_rows * FORWARD / rows_per_step

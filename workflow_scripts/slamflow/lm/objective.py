@@ -36,6 +36,8 @@ class Objective(Protocol):
     """Optimizer steps in total; meaningless when the settings give hours."""
     tokens_per_step: int
     """Positions in a step, over all ranks."""
+    context: int
+    """Positions over which attention goes, for the count of operations."""
     validation_steps: float
     """A guess of what a validation of all rows costs, in steps; a measured cost soon replaces it."""
     validation_part: float

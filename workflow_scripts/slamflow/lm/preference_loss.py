@@ -169,6 +169,7 @@ class OnPairs:
         self.validation_steps, self.validation_part = 0.0, 1.0
         total = sum(pair.chosen.tokens.size + pair.rejected.tokens.size for pair in pairs)
         self.tokens_per_step = round(total / len(pairs) * settings.pairs_per_step)  # on average
+        self.context = round(total / len(pairs) / 2)  # on average
 
     def fix_shapes(self) -> None:
         """Have all micro-batches be of one size and one of two widths; a compiled model is compiled for each."""

@@ -133,9 +133,9 @@ def read_shards(shards: Iterable[Path]) -> Iterator[pa.RecordBatch]:
 
 
 def describe_training(path: Path) -> dict[str, Any]:
-    """One model's training, from its training.json."""
+    """One model's training, from its training.json; `mfu` is null where the device's peak is not known."""
     keys = ("model", "init", "seed", "tokens", "tokens_per_second", "validation_loss", "parameters", "seconds")
-    return read_record(path, (*keys, "device"), "train")
+    return {**read_record(path, (*keys, "device"), "train"), "mfu": files.read_json(path).get("mfu")}
 
 
 def describe_vocoder(paths: Iterable[Path], encoder: str | None) -> dict[str, Any] | None:
