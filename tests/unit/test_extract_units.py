@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import json
@@ -613,14 +612,10 @@ standing.serve(Path(sys.argv[1]), lambda seconds: time.sleep(float(seconds[0])),
 
 
 def gone(pid: int, within: float = 5.0) -> bool:
-    """Whether a process ends in this time. It may be a child of this one."""
+    """Whether a process ends in this time."""
     end = time.monotonic() + within
     while time.monotonic() < end:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+        if not is_running(str(pid)):
             return True
         time.sleep(0.05)
     return False
@@ -657,3 +652,39 @@ def test_without_a_process_that_stays_a_call_does_its_work(tmp_path: Path, monke
     (tmp_path / f"slamflow-{os.getuid()}").mkdir(mode=0o777)
     (tmp_path / f"slamflow-{os.getuid()}").chmod(0o777)
     assert standing.place_of(Path(__file__)) is None  # others could put a socket there
+
+
+ENDLESS = """
+from slamflow.tokenizers import TOKENIZERS
+from slamflow.tokenizers.workers import Work, encoder_pool
+with encoder_pool(Work(TOKENIZERS.validate({"kind": "logmel"}), None, None), 2) as pool:
+    for _ in pool.encode(iter(lambda: b"", None)):
+        pass
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_end_with_a_job_that_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(extract_units.__file__).parent))
+    parent = subprocess.Popen([sys.executable, "-c", ENDLESS])
+    listed = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    end = time.monotonic() + 60
+    while len(workers := listed.read_text().split()) < 2 and time.monotonic() < end:
+        time.sleep(0.1)
+    assert len(workers) == 2
+    time.sleep(0.5)  # they have begun
+    parent.terminate()
+    assert parent.wait(10) == -signal.SIGTERM
+    end = time.monotonic() + 10
+    while (left := [pid for pid in workers if is_running(pid)]) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert left == []
+
+
+def is_running(pid: str) -> bool:
+    """Whether a process is there, and no corpse that nobody has asked about."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

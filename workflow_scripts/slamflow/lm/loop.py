@@ -12,7 +12,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -68,7 +68,8 @@ def train(
 ) -> Trained:
     """Train `model` in place, resuming from the last save in `folder` if it has the same fingerprint.
 
-    The caller holds the folder's lock. On SIGTERM the state is saved and the process ends with 143.
+    The caller holds the folder's lock. On SIGTERM the state is saved, from within a step or a validation too, and the
+    process ends with 143; a validation that was left is made when the training goes on.
     Raises InputError when the loss is not finite; the last save is kept.
     """
     # Which share of the devices' peak a rate is: before ZeRO cuts the weights up.
@@ -78,16 +79,21 @@ def train(
     engine = make_engine(model, settings, machine, ranks, micro_batches)
     step, seconds, validation, last = 0, 0.0, {}, False
     timed: dict[str, Any] = {}
+    unfinished: dict[str, Any] | None = None  # the line of a step whose validation was left
+    saved = -1, False
     if found := state.latest(folder, fingerprint):
         path, record = found
         restore(engine, machine, path, record["step"])
         step, seconds, validation, last = (record[key] for key in ("step", "seconds", "validation_loss", "last"))
-        timed = record["pace"]
+        timed, unfinished = record["pace"], record.get("unfinished")
+        saved = step, unfinished is not None
     run = files.sha256_json(fingerprint)
     clock = Clock(folder, run) if ranks.main and settings.hours is not None else None
     ranks.barrier()
 
     def save() -> None:
+        nonlocal saved
+        saved = step, unfinished is not None
         record = {
             "fingerprint": fingerprint,
             "step": step,
@@ -95,19 +101,51 @@ def train(
             "validation_loss": validation,
             "last": last,
             "pace": pace.record(),
+            "unfinished": unfinished,
         }
         state.save(folder, step, record, lambda to: store(engine, machine, ranks, to), ranks.main, ranks.barrier)
+
+    def save_and_say() -> None:
+        if saved != (step, unfinished is not None):
+            save()
+        log.info("stopped by a signal; step %d is saved", step)
+
+    def check() -> None:
+        if ranks.sum(len(stopping))[0]:
+            raise StoppedError
+
+    def validate(line: dict[str, Any]) -> None:
+        nonlocal validation, unfinished
+        unfinished = line
+        began = time.monotonic()
+        engine.eval()
+        with torch.no_grad():
+            validation = objective.validate(engine, whole=last, between=check)
+        engine.train()
+        pace.add("validation", time.monotonic() - began)
+        unfinished = None
+        if validation:
+            line["validation_loss"] = validation
+            if not last and objective.validation_part < 1:
+                line["validation_part"] = round(objective.validation_part, 6)
 
     with contextlib.ExitStack() as stack:
         stopping = stack.enter_context(_stop_signal())
         project = settings.wandb_project
-        metrics = stack.enter_context(Metrics(folder, step + 1, project, run[:12])) if ranks.main else None
+        first = step + 1 - (unfinished is not None)
+        metrics = stack.enter_context(Metrics(folder, first, project, run[:12])) if ranks.main else None
         pace: Pace = StepPace(objective.steps, settings, step)
         if settings.hours is not None:
             spent = clock.read() if clock else 0.0
             pace = TimePace(settings, timed, spent, objective.validation_steps, objective.validation_part)
         if step:
             log.info("going on after step %d of %d", step, pace.steps(step))
+        stack.enter_context(_ending(save_and_say))
+        if unfinished is not None:
+            line = unfinished
+            validate(line)
+            if metrics is not None:
+                metrics.add(line)
         said = time.monotonic()
         while not last:
             began = time.monotonic()
@@ -119,17 +157,17 @@ def train(
             own = sum(objective.count(batch) for batch in batches)
             count, stop, *shared = ranks.sum(own, len(stopping), *decided)
             if stop:
-                save()
-                log.info("stopped by a signal; step %d is saved", step)
-                raise SystemExit(STOPPED)
+                raise StoppedError
             decision = Step(*shared)
-            last = bool(decision.last)
             for group in engine.optimizer.param_groups:
                 group["lr"] = decision.learning_rate
             # Dropout draws anew in each step and on each rank, and alike in a resumed run.
             torch.manual_seed(stable_hash(f"{settings.seed} {step} {ranks.rank}"))
-            means, norm = optimize(engine, objective, batches, count, settings, machine, ranks)
+            # Several ranks would have to agree: they look between steps, which are short on such devices.
+            watched = Watched(batches, stopping) if ranks.count == 1 else batches
+            means, norm = optimize(engine, objective, watched, count, settings, machine, ranks)
             step += 1
+            last = bool(decision.last)
             if not math.isfinite(means["loss"]) or not math.isfinite(norm):
                 raise InputError(
                     f"step {step}: the loss is {means['loss']} and the gradient's norm {norm}; "
@@ -138,7 +176,7 @@ def train(
             took = time.monotonic() - began
             seconds += took
             pace.add("step", took)
-            line: dict[str, Any] = {
+            line = {
                 "step": step,
                 "tokens": step * objective.tokens_per_step,
                 **means,
@@ -151,16 +189,7 @@ def train(
             if settings.hours is not None:
                 line["budget_used"] = round(decision.used, 6)
             if decision.validate:
-                began = time.monotonic()
-                engine.eval()
-                with torch.no_grad():
-                    validation = objective.validate(engine, whole=last)
-                engine.train()
-                pace.add("validation", time.monotonic() - began)
-                if validation:
-                    line["validation_loss"] = validation
-                    if not last and objective.validation_part < 1:
-                        line["validation_part"] = round(objective.validation_part, 6)
+                validate(line)
             if metrics is not None:
                 metrics.add(line)
             if decision.save:
@@ -284,6 +313,38 @@ def restore(engine: Any, machine: Machine, folder: Path, step: int) -> None:
                     "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
                     "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
                 }
+
+
+class StoppedError(Exception):
+    """A signal has come that ends the training."""
+
+
+class Watched(Sequence[Any]):
+    """The micro-batches of a step; asking for the next one raises StoppedError once a signal has come.
+
+    The step is then made again from its beginning, since the weights are still those before it.
+    """
+
+    def __init__(self, batches: Sequence[Any], stopping: list[int]) -> None:
+        self.batches, self.stopping = batches, stopping
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: Any) -> Any:
+        if self.stopping and index < len(self.batches):  # behind the last one the step is done
+            raise StoppedError
+        return self.batches[index]
+
+
+@contextlib.contextmanager
+def _ending(save: Callable[[], None]) -> Iterator[None]:
+    """Save and end the process if a signal stops what is done within."""
+    try:
+        yield
+    except StoppedError:
+        save()
+        raise SystemExit(STOPPED) from None
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class NextToken:
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
         return loss, {}
 
-    def validate(self, model: Any, whole: bool = True) -> dict[str, float]:
+    def validate(self, model: Any, whole: bool = True, between: Callable[[], None] = lambda: None) -> dict[str, float]:
         """Mean cross-entropy per predicted token of each validation corpus."""
         result = {}
         for name, rows in self.validation.items():
@@ -75,6 +75,7 @@ class NextToken:
             for batch in self._share(rows, spread(len(rows), 1.0 if whole else self.validation_part)):
                 total += float(self.loss(model, batch)[0])
                 count += self.count(batch)
+                between()
             total, count_all = self.ranks.sum(total, count)
             result[name] = total / max(count_all, 1)
         return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,8 +55,11 @@ class Objective(Protocol):
         Sums that are tensors stay on the device until the step is done; a float() of one would wait for it.
         """
 
-    def validate(self, model: Any, whole: bool = True) -> dict[str, float]:
-        """Validation losses by name, over all ranks: of all rows or, if not `whole`, of the same part each time."""
+    def validate(self, model: Any, whole: bool = True, between: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Validation losses by name, over all ranks: of all rows or, if not `whole`, of the same part each time.
+
+        Every rank calls `between` after each micro-batch, equally often: it may raise, to leave the validation.
+        """
 
 
 @dataclass(frozen=True)

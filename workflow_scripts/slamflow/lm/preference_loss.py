@@ -202,7 +202,12 @@ class OnPairs:
         extras = {"margin": (margins * real).sum(), "accuracy": ((margins > 0) & real).sum()}
         return (losses * real).sum(), extras
 
-    def validate(self, model: Any, whole: bool = True) -> dict[str, float]:  # noqa: ARG002
+    def validate(
+        self,
+        model: Any,  # noqa: ARG002
+        whole: bool = True,  # noqa: ARG002
+        between: Callable[[], None] = lambda: None,  # noqa: ARG002
+    ) -> dict[str, float]:
         """None: aligned models are measured by benchmarks."""
         return {}
 

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from slamflow.audio import SAMPLE_RATE, AudioError, decode, duration
+from slamflow.processes import die_with_parent
 from slamflow.tokenizers import TokenizerSettings
 from slamflow.tokenizers.precision import EXACT
 from slamflow.tokenizers.tokenizer import Encoded, load_frames, load_tokenizer, prepare_torch
@@ -140,6 +141,7 @@ _worker: Worker | None = None
 
 def _start(work: Work) -> None:
     global _worker
+    die_with_parent()
     _worker = Worker(work)
 
 
