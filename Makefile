@@ -24,6 +24,8 @@ test-fast: .venv/ready-dev check ## run the tests that take seconds: for each ch
 
 rehearsal: .venv/ready-dev ## run all recipes in tiny sizes against a stand-in of the internet, slam killed on the way
 	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in
+	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in/zero recipes/twist_350m.yaml --set-resources train:zero_stage=2
+	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in/offload recipes/slam_large.yaml --set-resources train:offload=1
 	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in/killed recipes/slam.yaml --kill stream_audio extract_units train
 
 check: .venv/ready-dev ## formatting, lint, types

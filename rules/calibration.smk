@@ -23,6 +23,9 @@ rule calibrate:
     resources:
         gpu=JOBS.gpus,
         mem_mb=16000,
+        # Processes on each node; 0: one for each GPU, or one on a CPU.
+        processes=0,
+        torchrun="torchrun --standalone",
     params:
         command=JOBS.torchrun("calibrate"),
         # No `code=`: what was measured stays true. Delete the file to measure again.

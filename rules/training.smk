@@ -36,9 +36,15 @@ rule train:
     resources:
         gpu=JOBS.gpus,
         mem_mb=16000,
+        # Processes on each node; 0: one for each GPU, or one on a CPU.
+        processes=0,
+        torchrun="torchrun --standalone",
         # How much of a batch the device takes at once: machine-specific, so a resource and not a setting.
         # 0: as calibrate found, if it was asked (results/calibration), or else 8192.
         micro_batch_tokens=0,
+        # DeepSpeed's ZeRO stage, and 1 for an optimizer in the CPU's memory. -1: as calibrate found, or else 0.
+        zero_stage=-1,
+        offload=-1,
     params:
         command=JOBS.torchrun("train"),
         code=JOBS.code("train", JOBS.training.kinds),
@@ -63,6 +69,8 @@ rule train:
             --output {params.folder:q} \
             --calibration {params.calibration:q} \
             --micro-batch-tokens {resources.micro_batch_tokens} \
+            --zero-stage {resources.zero_stage} \
+            --offload {resources.offload} \
             --threads {threads} \
             2>&1 | (
             trap "" TERM

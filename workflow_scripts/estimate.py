@@ -1,6 +1,6 @@
 """Say what a recipe takes: hours, tokens, memory, disk, downloads, energy, money. It runs nothing and needs no network.
 
-    python workflow_scripts/estimate.py --configfile recipes/<recipe>.yaml [--device H100 --price 2.5]
+    python workflow_scripts/estimate.py --configfile recipes/<recipe>.yaml [--device H100 --gpus 8 --price 2.5]
 
 Reads  the recipe (--configfile, as Snakemake would read it, or --settings as JSON), recipes/assets.yaml, and what is
        there already of <results>/calibration/ (measured by calibrate), <results>/summary/ and resources/.
@@ -64,9 +64,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--price", nargs="+", default=[], metavar="[DEVICE=]AMOUNT", help="price of an hour of a device"
     )
+    parser.add_argument("--gpus", type=int, default=1, help="how many of each device a training has")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--resources", type=Path, default=Path("resources"))
     arguments = parser.parse_args(argv)
+    if arguments.gpus < 1:
+        raise InputError(f"--gpus {arguments.gpus}: at least 1")
     # Half a second of torch, so that --help does not.
     from slamflow.estimate import rates, table
     from slamflow.estimate.estimate import estimate
@@ -92,7 +95,7 @@ def main(argv: list[str]) -> None:
     summary = arguments.results / "summary" / f"{recipe.recipe}.json"
     last_run = files.read_json(summary) if summary.is_file() else None
     measured = table.measured_devices(recipe, arguments.results)
-    sys.stdout.write(table.show(recipe, found, devices, prices, measured, last_run))
+    sys.stdout.write(table.show(recipe, found, devices, prices, measured, last_run, arguments.gpus))
 
 
 if __name__ == "__main__":

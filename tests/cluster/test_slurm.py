@@ -155,3 +155,21 @@ def test_both_profiles_agree_where_they_should(profile: dict) -> None:
     default = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
     shared = {key: value for key, value in default.items() if key != "resources"}
     assert {key: profile[key] for key in shared} == shared
+
+
+def test_a_training_on_several_gpus_is_started_once(cluster: Cluster) -> None:
+    path = cluster.checkout.code / "profiles/slurm/config.yaml"
+    text = path.read_text().replace("#    gpu: 8\n#    zero_stage: 2\n", "    gpu: 8\n    zero_stage: 2\n")
+    path.write_text(text)
+    model = cluster.checkout.work / "results/models/pocket/cold/model.safetensors"
+    model.unlink()
+    cluster.snakemake(str(model.relative_to(cluster.checkout.work)))
+    [submission] = cluster.submissions()
+    assert (submission.value("--gpus"), submission.value("--nodes")) == ("8", "1")
+    assert submission.value("--ntasks-per-gpu") is None
+    [step] = [json.loads(line) for line in (cluster.records / "srun").read_text().splitlines()]
+    assert {"-n1", "--gpus=8", "--nodes=1"} <= set(step)
+    logs = cluster.checkout.work / ".snakemake/slurm_logs/rule_train/pocket_cold"
+    shown = "".join(log.read_text() for log in logs.glob("*.log"))
+    assert shown.count("torchrun --standalone --nproc_per_node=8 ") == 1
+    assert "--zero-stage 2" in shown

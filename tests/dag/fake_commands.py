@@ -38,9 +38,12 @@ READ = {
 WRITTEN = {"package_model": {"--model"}}
 """Folders of inputs that a command adds files to."""
 MACHINE = {"--gpus", "--workers", "--threads", "--micro-batch-tokens", "--state", "--calibration"}
+MACHINE |= {"--zero-stage", "--offload"}
 
 
 def main() -> None:
+    if sys.argv[1].endswith("on_gpus.py"):  # what that becomes
+        sys.argv[1:] = sys.argv[sys.argv.index("--") + 2 :]
     script = next(index for index, argument in enumerate(sys.argv) if argument.endswith(".py") and index > 0)
     name = Path(sys.argv[script]).stem
     with open(os.environ["FAKE_COMMANDS"], "a", encoding="utf-8") as called:

@@ -32,7 +32,8 @@ def stand_in(folder: Path, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rehearsal")
-    stand_in(folder, "--kill", "stream_audio", "extract_units", "train")
+    # The training that is killed, and the one that goes on from it, are with ZeRO.
+    stand_in(folder, "--kill", "stream_audio", "extract_units", "train", "--set-resources", "train:zero_stage=2")
     return folder
 
 
@@ -73,3 +74,17 @@ def test_a_second_run_does_nothing(finished: Path) -> None:
     stand_in(finished)
     log = (finished / f"{RECIPE}.log").read_text()
     assert "Nothing to be done" in log
+
+
+def test_its_training_with_an_offload(finished: Path) -> None:
+    """Last, because it trains and scores once more."""
+    model = finished / f"results/rehearsal/models/{RECIPE}/{RECIPE}"
+    before = json.loads((model / "training.json").read_text())
+    (model / "model.safetensors").unlink()
+    stand_in(finished, "--set-resources", "train:offload=1")
+    log = (finished / f"{RECIPE}.log").read_text()
+    assert "--zero-stage -1 --offload 1" in re.sub(r"[\s\\]+", " ", log)
+    after = json.loads((model / "training.json").read_text())
+    assert after["validation_loss"] == {
+        name: pytest.approx(loss, abs=3e-3) for name, loss in before["validation_loss"].items()
+    }

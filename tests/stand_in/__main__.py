@@ -109,11 +109,13 @@ def command(recipe: Path, folder: Path, *arguments: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(recipe: Path, folder: Path, environment: dict[str, str], cores: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    recipe: Path, folder: Path, environment: dict[str, str], arguments: list[str]
+) -> Iterator[subprocess.Popen[bytes]]:
     """Snakemake and all that it starts; what is left of it at the end of the block is killed."""
     with open(folder / f"{name_of(recipe)}.log", "ab") as log:
         process = subprocess.Popen(
-            command(recipe, folder, "--cores", cores),
+            command(recipe, folder, *arguments),
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -130,20 +132,20 @@ def running(recipe: Path, folder: Path, environment: dict[str, str], cores: str)
                 subprocess.run(command(recipe, folder, "--unlock"), env=environment, capture_output=True, check=True)
 
 
-def rehearse(recipe: Path, folder: Path, environment: dict[str, str], cores: str, kill: list[str]) -> int:
+def rehearse(recipe: Path, folder: Path, environment: dict[str, str], arguments: list[str], kill: list[str]) -> int:
     """Run one recipe; returns snakemake's exit status. kill: rules in whose midst everything is killed, in order."""
     (folder / f"{name_of(recipe)}.log").unlink(missing_ok=True)
     for rule in kill:
         logs = folder / "results/rehearsal/logs" / rule
         before = set(logs.rglob("*.log"))
-        with running(recipe, folder, environment, cores) as process:
+        with running(recipe, folder, environment, arguments) as process:
             while process.poll() is None and not set(logs.rglob("*.log")) - before:
                 time.sleep(0.05)
             time.sleep(KILL_AFTER_S)
             if process.poll() is not None:
                 print(f"{rule}: none of its jobs was there to be killed", flush=True)
                 return process.returncode or 1
-    with running(recipe, folder, environment, cores) as process:
+    with running(recipe, folder, environment, arguments) as process:
         return process.wait()
 
 
@@ -158,7 +160,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("recipes", type=Path, nargs="*")
     parser.add_argument("--cores", default="all")
     parser.add_argument("--kill", nargs="+", default=[], metavar="RULE", help="kill all in the midst of these rules")
+    parser.add_argument(
+        "--set-resources", nargs="+", default=[], metavar="RULE:NAME=VALUE", help="as for snakemake: train:zero_stage=2"
+    )
     options = parser.parse_intermixed_args(argv)
+    arguments = ["--cores", options.cores]
+    if options.set_resources:
+        arguments += ["--set-resources", *options.set_resources]
     folder = options.folder.resolve()
     recipes = [path.resolve() for path in options.recipes] or shipped()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -168,9 +176,9 @@ def main(argv: list[str]) -> int:
     for recipe in recipes:
         name = name_of(recipe)
         log = folder / f"{name}.log"
-        print(f"{name}: {shlex.join(command(recipe, folder, '--cores', options.cores))}", flush=True)
+        print(f"{name}: {shlex.join(command(recipe, folder, *arguments))}", flush=True)
         began = time.monotonic()
-        status = rehearse(recipe, folder, environment, options.cores, options.kill)
+        status = rehearse(recipe, folder, environment, arguments, options.kill)
         minutes = (time.monotonic() - began) / 60
         failed += status != 0
         outcome = f"failed, see {log}" if status else ""

@@ -254,3 +254,34 @@ def test_it_fills_what_the_options_leave_open(tmp_path: Path, caplog: pytest.Log
         caplog.clear()
         assert machine("--calibration", str(path)) == Machine()
         assert "not of this device" in caplog.text
+
+
+def test_an_offload_brings_zero_along(tmp_path: Path) -> None:
+    assert machine("--offload", "1") == Machine(zero_stage=2, offload=True)
+    assert machine("--offload", "1", "--zero-stage", "3") == Machine(zero_stage=3, offload=True)
+    with pytest.raises(InputError, match="--offload 1 needs ZeRO, but --zero-stage is 0"):
+        machine("--offload", "1", "--zero-stage", "0")
+    path = tmp_path / "found.json"
+    here = {"device": devices.device_name(ranks().device), "ranks": 1}
+    files.write_json(path, {**here, "micro_batch_tokens": 512, "zero_stage": 2, "offload": True})
+    found = ("--calibration", str(path))
+    assert machine(*found) == Machine(micro_batch_tokens=512, zero_stage=2, offload=True)
+    assert machine(*found, "--zero-stage", "0") == Machine(micro_batch_tokens=512)
+    assert machine(*found, "--offload", "0") == Machine(micro_batch_tokens=512, zero_stage=2)
+    assert machine(*found, "--zero-stage", "-1", "--offload", "-1") == machine(*found)
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_the_device_is_offloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = calibration._measure
+
+    def measure(prepared: Any, values: Any, there: Machine, all_ranks: Any) -> tuple[float, int]:
+        if not there.offload:
+            raise torch.OutOfMemoryError
+        return original(prepared, values, there, all_ranks)
+
+    monkeypatch.setattr(calibration, "_measure", measure)
+    monkeypatch.setattr(calibration, "candidates", lambda *_: [(0, False), (2, True)])
+    found = calibrate(job(settings()), Inputs(train=write_rows(tmp_path / "a")), Machine(), ranks())
+    assert (found["zero_stage"], found["offload"]) == (2, True)
+    assert {(one["zero_stage"], one["offload"]) for one in found["tried"]} == {(2, True)}

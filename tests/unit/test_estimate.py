@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from slamflow.errors import InputError
 from slamflow.estimate import rates, table
 from slamflow.estimate.estimate import Estimate, Sum, Training, add_up, estimate, validation
 from slamflow.estimate.shapes import model_shapes
-from slamflow.lm.flops import forward_flops_per_token, shape_of, shape_of_config, training_flops_per_token
+from slamflow.estimate.table import state_fits
+from slamflow.lm.flops import Shape, forward_flops_per_token, shape_of, shape_of_config, training_flops_per_token
 from slamflow.lm.objectives import Amount
+from slamflow.lm.zero import layouts
 from slamflow.recipe.recipe import Recipe
 from slamflow.tokenizers import TOKENIZERS
 
@@ -306,3 +310,50 @@ def test_another_precision_is_estimated_at_its_rate() -> None:
     costs = {cost.rule: cost for cost in estimated(of).costs(of, H100)}
     expected = 50_000 * 9.4 / 1e3 / H100.encoder_tflops["bf16"]
     assert costs["extract_units"].device_hours.value == pytest.approx(expected, rel=1e-3)
+
+
+# Several GPUs
+
+TWIST_7B = Shape(6_480_000_000, 6_480_000_000, 32, 4096)
+
+
+def sized(shape: Shape) -> Training:
+    return Training("model", "scratch", shape, 1024, 1e9, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "memory_gb", "expected"),
+    [
+        # By hand, of 6.48e9 parameters: 103.68 GB whole; 8 of them: 51.84 + 9.72, 25.92 + 12.96, 16.2; offloaded 25.92.
+        (1, 141, "yes"),
+        (1, 80, "ZeRO 2, offload"),
+        (1, 24, "no"),
+        (8, 80, "ZeRO 1"),
+        (8, 48, "ZeRO 2"),
+        (8, 24, "ZeRO 3"),
+        (8, 12, "ZeRO 3, offload"),
+        (2, 80, "ZeRO 2"),
+        (8, 3, "no"),
+    ],
+)
+def test_how_a_model_of_7b_fits(gpus: int, memory_gb: float, expected: str) -> None:
+    device = replace(H100, memory_gb=memory_gb)
+    assert state_fits([sized(TWIST_7B), sized(Shape(10, 10, 1, 1))], device, gpus) == expected
+
+
+def test_the_state_on_each_gpu_by_hand() -> None:
+    training = sized(TWIST_7B)
+    found = {layout: training.state_gb(layout, 8) for layout in layouts(8)}
+    by_hand = [103.68, 61.56, 38.88, 16.2, 25.92, 3.24]
+    assert list(found.values()) == pytest.approx(by_hand)
+
+
+def test_hours_on_several_gpus(capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["--configfile", str(ROOT / "recipes/slam.yaml"), "--device", "H100", "--gpus", "8"])
+    shown = capsys.readouterr().out
+    head, line = re.findall(r"^(device .*|H100 .*)$", shown, re.MULTILINE)[:2]
+    columns, values = (re.split(r"  +", text.strip()) for text in (head, line))
+    row = dict(zip(columns, values, strict=False))
+    assert float(row["hours on 8"]) == pytest.approx(float(row["device hours"].rstrip("+")) / 8, abs=0.05)
+    with pytest.raises(InputError, match="--gpus 0: at least 1"):
+        command.main(["--gpus", "0"])

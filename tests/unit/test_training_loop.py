@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 import torch
+from deepspeed.runtime.torch_autocast import get_comm_dtype
 from safetensors.torch import load_file
 
 from slamflow import commands, files
 from slamflow.errors import InputError
 from slamflow.lm.devices import Machine
+from slamflow.lm.engine import make_engine
 from slamflow.lm.initial import build_model
-from slamflow.lm.loop import make_engine
 from slamflow.lm.next_token_loss import NextToken
 from slamflow.lm.objective import Inputs
 from slamflow.lm.objectives import TrainingSettings
@@ -172,7 +173,7 @@ def test_accumulation_does_not_change_the_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", [1, 2])
+@pytest.mark.parametrize("stage", [1, 2, 3])
 def test_zero_stages_give_the_same_training(stage: int, tmp_path: Path) -> None:
     plain = run(tmp_path, machine=Machine(micro_batch_tokens=2 * CONTEXT, threads=1))
     sharded = run(tmp_path, machine=Machine(micro_batch_tokens=2 * CONTEXT, threads=1, zero_stage=stage))
@@ -221,6 +222,8 @@ def test_bf16_computes_in_bf16_and_keeps_float32(stage: int) -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     moments = [value for entry in engine.optimizer.state.values() for value in entry.values()]
     assert {moment.dtype for moment in moments} == {torch.float32}
+    # Nor does DeepSpeed reduce any gradient over ranks in another precision.
+    assert {get_comm_dtype(parameter) for parameter in model.parameters()} == {torch.float32}
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from slamflow.estimate import rates
 from slamflow.estimate.rates import Device
 from slamflow.lm.flops import Shape, training_flops_per_token
 from slamflow.lm.objectives import Amount
+from slamflow.lm.zero import WHOLE, Layout, layouts
 from slamflow.recipe.recipe import Recipe
 from slamflow.recipe.report import asset_uses
 from slamflow.vocabulary import Vocabulary
@@ -77,9 +78,17 @@ class Training:
             return None, None
         return (self.tokens * (1 + self.validation_share) + self.last_validation) / rate, self.tokens
 
-    def state_gb(self) -> float | None:
-        """Weights, gradients and moments on the device."""
-        return self.shape.parameters * rates.STATE_BYTES / 1e9 if self.shape else None
+    def state_gb(self, layout: Layout = WHOLE, gpus: int = 1) -> float | None:
+        """Weights, gradients and moments on each of so many GPUs."""
+        return self.shape.parameters * layout.bytes(gpus) / 1e9 if self.shape else None
+
+    def layout(self, memory_gb: float, gpus: int) -> Layout | None:
+        """The fastest layout whose state fits so many GPUs; None if none does, or the shape is not known."""
+        for layout in layouts(gpus):
+            need = self.state_gb(layout, gpus)
+            if need is not None and need < memory_gb:
+                return layout
+        return None
 
 
 @dataclass(frozen=True)

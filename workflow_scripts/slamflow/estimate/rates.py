@@ -118,7 +118,5 @@ UNIT_BYTES = 1.0
 """Of a deduplicated unit and its duration in a shard; measured: 125,728 bytes for 132,212 units of stories."""
 DOCUMENT_BYTES = 4
 """Of a position in rows, beside its token: int32 for the document."""
-STATE_BYTES = 16
-"""Of a parameter on the device: weight, gradient and Adam's two moments in float32."""
 SAVE_BYTES = 12
 """Of a parameter in a saved state: weight and two moments. A new save is whole before the old one goes."""

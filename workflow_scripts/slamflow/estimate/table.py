@@ -9,6 +9,7 @@ from typing import Any
 from slamflow import files
 from slamflow.estimate.estimate import Cost, Estimate, Speech, Sum, Training, add_up, extraction
 from slamflow.estimate.rates import Device
+from slamflow.lm.zero import WHOLE
 from slamflow.recipe.recipe import Recipe
 from slamflow.report.table import number, table
 
@@ -60,24 +61,37 @@ def measured_devices(recipe: Recipe, results: Path) -> dict[str, dict[str, Any]]
     return {path.stem: files.read_json(path) for path in sorted(folder.glob("*.json")) if path.stem in recipe.models}
 
 
-def device_rows(recipe: Recipe, estimate: Estimate, devices: list[Device], prices: dict[str, float]) -> list[list[str]]:
-    """One line a device: how long, on what, and what it takes."""
+def state_fits(trainings: list[Training], device: Device, gpus: int) -> str:
+    """Whether the state of the largest model fits, and by which means if not as it is."""
+    known = [training for training in trainings if training.shape]
+    if device.memory_gb is None or not known:
+        return "-"
+    largest = max(known, key=lambda training: training.state_gb() or 0.0)
+    layout = largest.layout(device.memory_gb, gpus)
+    if layout is None:
+        return "no"
+    return "yes" if layout == WHOLE else f"ZeRO {layout.stage}{', offload' if layout.offload else ''}"
+
+
+def device_rows(
+    recipe: Recipe, estimate: Estimate, devices: list[Device], prices: dict[str, float], gpus: int
+) -> list[list[str]]:
+    """One line a device: how long, on what, and what it takes; with several of it also how long on all."""
     rows = []
     for device in devices:
         costs = estimate.costs(recipe, device)
         whole = device_hours(costs)
         longest = max(costs, key=length)
         price = prices.get(device.name, prices.get(""))
-        needs = [need for training in estimate.trainings if (need := training.state_gb()) is not None]
-        fits = "-" if device.memory_gb is None or not needs else ("yes" if max(needs) < device.memory_gb else "no")
         rows.append(
             [
                 device.name,
                 number(device.tflops) if device.tflops >= 1 else f"{device.tflops:.3f}",
                 partly(hours, whole),
+                *([partly(hours, times(whole, 1 / gpus))] if gpus > 1 else []),
                 longest.rule,
                 hours(length(longest)),
-                fits,
+                state_fits(estimate.trainings, device, gpus),
                 "-" if device.watts is None else partly(number, times(whole, device.watts / 1e3)),
                 "-" if price is None else partly(lambda value: number(value, 2), times(whole, price)),
             ]
@@ -201,8 +215,9 @@ def show(
     prices: dict[str, float],
     measured: dict[str, dict[str, Any]],
     last_run: dict[str, Any] | None,
+    gpus: int = 1,
 ) -> str:
-    """The whole estimate."""
+    """The whole estimate, on `gpus` of each device."""
     unknown = f", and {estimate.unknown_downloads} files of unknown size" if estimate.unknown_downloads else ""
     streamed = [one.bytes for one in estimate.speech if one.download]
     more = f"; streamed corpora {partly(size, add_up(streamed))}" if streamed else ""
@@ -246,8 +261,11 @@ def show(
         table("Disk", ["what", "size"], [[name, partly(size, value)] for name, value in estimate.disk.items()]),
         table(
             "Devices",
-            ["device", "TFLOP/s", "device hours", "longest", "its hours", "state fits", "kWh", "price"],
-            device_rows(recipe, estimate, devices, prices),
+            [
+                *("device", "TFLOP/s", "device hours", *([f"hours on {gpus}"] if gpus > 1 else [])),
+                *("longest", "its hours", "state fits", "kWh", "price"),
+            ],
+            device_rows(recipe, estimate, devices, prices, gpus),
         ),
     ]
     if last_run is not None:
@@ -269,8 +287,10 @@ def notes(devices: list[Device]) -> str:
         "* Units per second of speech, seconds of a story or a pair, and the costs of encoders and speech engines are "
         "those that their kinds state (slamflow/tokenizers, corpora, text, tts). Reading and decoding audio come on "
         "top.",
-        "* State: 16 bytes a parameter for weight, gradient and moments. Activations come on top; calibrate measures "
-        "both. kWh: the board at its stated power. Scoring, continuations and vocoders are not counted.",
+        "* State: 16 bytes a parameter for weight, gradient and moments; if that does not fit, as the first ZeRO stage "
+        "or offload leaves it that does (slamflow/lm/zero.py). Activations come on top; calibrate measures both. Hours "
+        "on several GPUs: the device hours shared out, as if talking to each other took no time. kWh: the board at its "
+        "stated power. Scoring, continuations and vocoders are not counted.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -32,12 +32,6 @@ CORES_OF_A_DEVICE_JOB = 16
 """For a job that computes with models; Snakemake cuts the threads to what the machine has."""
 
 
-def on_gpus(gpus: int, interpreter: str, command: str) -> str:
-    """A command line that runs with as many GPUs as its job asked for: it ends if there are fewer (slamflow.gpus), and
-    sees none if that is 0, so that it does not take the memory of one that another job holds."""
-    return f"{interpreter} {command} --gpus {gpus}" if gpus else f"CUDA_VISIBLE_DEVICES= {interpreter} {command}"
-
-
 class Jobs:
     """The jobs of one recipe. Raises InputError for a recipe that names models or files that are not there."""
 
@@ -68,21 +62,39 @@ class Jobs:
         self.leaderboard = LeaderboardJobs(recipe, scripts)
 
     def command(self, name: str) -> Callable[..., str]:
-        """A params function with the command line that runs workflow_scripts/<name>.py.
+        """A params function with the command line that runs workflow_scripts/<name>.py, on the GPUs that its job has.
 
         It asks for `output`, so that Snakemake takes it for derived: the place of a checkout does not trigger a rerun.
         """
         shown = self._shown(name)
         return lambda wildcards, output, resources: (  # noqa: ARG005
-            on_gpus(resources.get("gpu", 0), "python", shown)
+            self._on_gpus(resources.get("gpu", 0), f"python {shown}")
         )
 
     def torchrun(self, name: str) -> Callable[..., str]:
-        """Like `command`, with as many processes as the job has GPUs; one on a CPU."""
+        """Like `command`, with as many processes on each node as it has GPUs, or as `processes` says; one on a CPU.
+
+        The resource `torchrun` is how torchrun is started: a profile says there how the processes of several `nodes`
+        find each other.
+        """
         shown = self._shown(name)
-        return lambda wildcards, output, resources: (  # noqa: ARG005
-            on_gpus(resources.gpu, f"torchrun --standalone --nproc_per_node={max(1, resources.gpu)}", shown)
-        )
+
+        def command(wildcards: Any, output: Any, resources: Any) -> str:  # noqa: ARG001
+            gpus = resources.gpu // max(1, resources.get("nodes", 1))
+            text = f"{resources.torchrun} --nproc_per_node={resources.processes or max(1, gpus)} {shown}"
+            return self._on_gpus(gpus, text)
+
+        return command
+
+    def _on_gpus(self, count: int, command: str) -> str:
+        """A command line that has as many GPUs as its job asked for.
+
+        It waits until no other job on the machine holds them, and ends if there are fewer (slamflow.gpus). With 0 it
+        sees none, so that it does not take the memory of one that another job holds.
+        """
+        if not count:
+            return f"CUDA_VISIBLE_DEVICES= {command}"
+        return f"python {self._shown('on_gpus')} --count {count} -- {command} --gpus {count}"
 
     def _shown(self, name: str) -> str:
         """The path of workflow_scripts/<name>.py, below the working folder if it lies there, for the shell."""

@@ -2,6 +2,7 @@
 
 training.py         a whole training, from its inputs to the model's folder
 loop.py             the loop
+engine.py           DeepSpeed's engine: optimizer, ZeRO stage, and what it has cut into parts, whole
 objective.py        what an objective is given and gives
 objectives/         the objectives: settings and preparation, one module a kind
 next_token_loss.py  next-token prediction on rows
@@ -15,7 +16,10 @@ package.py          what a model's folder needs to stand alone
 devices.py          the processes of a training and what they run on
 schedule.py         the learning rate by step or by time
 pace.py             when a training validates, saves and ends: by a number of steps or by a time budget
-state.py            resumable training state
+optimizers.py       AdamW and Muon
+state.py            resumable training state: folders, lock, fingerprint
+saves.py            the tensors in it
 metrics.py          curves
+zero.py             how ZeRO divides memory over GPUs
 calibration.py      how fast a device trains a model
 """

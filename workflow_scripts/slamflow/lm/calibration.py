@@ -25,13 +25,15 @@ from torch._dynamo.exc import TorchDynamoException
 
 from slamflow.errors import InputError
 from slamflow.lm.devices import Machine, Ranks, device_name
+from slamflow.lm.engine import make_engine
 from slamflow.lm.export import versions
 from slamflow.lm.flops import training_flops_per_token
 from slamflow.lm.job_settings import TrainModel
-from slamflow.lm.loop import make_engine, optimize
+from slamflow.lm.loop import optimize
 from slamflow.lm.objective import Inputs, Prepared
 from slamflow.lm.objectives import OBJECTIVES, ModelSettings
 from slamflow.lm.peaks import peak_of
+from slamflow.lm.zero import WHOLE, Layout, layouts
 from slamflow.packing import pack_files
 from slamflow.recipe.datasets import PackTokens, VocabularySettings
 from slamflow.shards.rows import Rows
@@ -83,6 +85,16 @@ def choose(measured: list[Measured], memory_mb: float | None) -> Measured | None
     return max((one for one in fit if one.seconds_per_step * AS_FAST <= best), key=lambda one: one.rows)
 
 
+def candidates(ranks: Ranks, optimizer: str) -> list[Layout]:
+    """What is tried until something fits, the fastest first.
+
+    On a CPU there is no other memory to save. Muon works with ZeRO stage 0 only.
+    """
+    if optimizer == "muon":
+        return [WHOLE]
+    return [layout for layout in layouts(ranks.count) if not layout.offload or ranks.device.type == "cuda"]
+
+
 def random_rows(folder: Path, context: int, units: int, document_tokens: int, seed: int = 0) -> Path:
     """A folder of rows of random documents of `document_tokens` units, packed below `folder` as the real ones are."""
     random = np.random.default_rng(seed)
@@ -107,9 +119,9 @@ def calibrate(
 ) -> dict[str, Any]:
     """Try micro-batches, and ways to attend, and return the best for this device, as JSON values.
 
-    ZeRO stages 1 and 2, which take less memory on several devices and are slower, are tried only if stage 0 does not
-    fit. No further micro-batch is begun after `most_seconds`. A model that cannot be compiled is measured, and will be
-    trained, as it is. Raises InputError if not even one row fits, or without rows to train on.
+    What takes less memory of the device and is slower (`candidates`) is tried only if ZeRO stage 0 does not fit. No
+    further micro-batch is begun after `most_seconds`. A model that cannot be compiled is measured, and will be trained,
+    as it is. Raises InputError if not even one row fits, or without rows to train on.
     """
     if inputs.train is None:
         raise InputError("a calibration needs rows: give --train")
@@ -134,9 +146,8 @@ def calibrate(
         smaller = []
     tried: list[dict[str, Any]] = []
     chosen = None
-    stages = (0, 1, 2) if ranks.count > 1 else (0,)
-    for stage in stages:
-        asked = replace(machine, zero_stage=stage)
+    for stage, offload in candidates(ranks, job.model.optimizer):
+        asked = replace(machine, zero_stage=stage, offload=offload)
         measured = None
         try:
             measured = _ladder(attempt, sizes, smaller, asked, ranks, most_seconds)
@@ -147,7 +158,7 @@ def calibrate(
         if measured is None:  # not above, where the error still holds what was on the device
             _free(ranks.device)
             machine = replace(machine, compile=False, attention=machine.attention or "sdpa")
-            asked = replace(machine, zero_stage=stage)
+            asked = replace(machine, zero_stage=stage, offload=offload)
             measured = _ladder(attempt, sizes, smaller, asked, ranks, most_seconds)
         chosen = choose(measured, memory)
         if chosen is not None and chosen.attention == "flex_attention" and machine.attention is None:
@@ -155,7 +166,7 @@ def calibrate(
             other = attempt(replace(asked, attention="sdpa"), chosen.rows)
             measured += [other] if other else []
             chosen = choose([one for one in measured if one.rows == chosen.rows], memory) or chosen
-        tried += [{"zero_stage": stage, **vars(one)} for one in measured]
+        tried += [{"zero_stage": stage, "offload": offload, **vars(one)} for one in measured]
         if chosen is not None:
             break
     if chosen is None:
@@ -181,6 +192,7 @@ def calibrate(
         "zero_stage": stage,
         "attention": chosen.attention,
         "compile": chosen.compiled,
+        "offload": offload,
         "seconds_per_step": round(chosen.seconds_per_step, 4),
         "tokens_per_second": round(tokens_per_second, 1),
         "peak_memory_mb": chosen.peak_memory_mb,

@@ -18,6 +18,7 @@ import torch.distributed
 import transformers
 
 from slamflow import files
+from slamflow.errors import InputError
 from slamflow.lm.attention import Attention
 
 log = logging.getLogger("slamflow")
@@ -33,11 +34,13 @@ class Machine:
     threads: int = 2
     """Intra-op threads of a process on a CPU."""
     zero_stage: int = 0
-    """DeepSpeed's ZeRO stage: 0, 1 or 2."""
+    """DeepSpeed's ZeRO stage: 0 to 3."""
     attention: Attention | None = None
     """How documents are kept apart; None takes what is fastest on the device."""
     compile: bool | None = None
     """Whether the model is compiled (torch.compile); None: on a GPU, if it can be."""
+    offload: bool = False
+    """Whether the optimizer's state lies in the CPU's memory and the CPU computes its steps; with ZeRO 1 to 3."""
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +52,20 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         help=f"positions a device takes at once; 0: as --calibration says, or else {Machine.micro_batch_tokens}",
     )
     parser.add_argument("--threads", type=int, default=Machine.threads, help="threads of each process")
-    parser.add_argument("--zero-stage", type=int, choices=(0, 1, 2), help="as --calibration says, or else 0")
+    parser.add_argument(
+        "--zero-stage",
+        type=int,
+        choices=(-1, 0, 1, 2, 3),
+        default=-1,
+        help="DeepSpeed's ZeRO stage; -1: as --calibration says, or else 0 (with --offload 1: 2)",
+    )
+    parser.add_argument(
+        "--offload",
+        type=int,
+        choices=(-1, 0, 1),
+        default=-1,
+        help="1: the optimizer's state in the CPU's memory; -1: as --calibration says, or else not",
+    )
     parser.add_argument("--attention", choices=get_args(Attention), help="how documents of a row are kept apart")
     parser.add_argument(
         "--compile",
@@ -60,20 +76,32 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_machine(arguments: argparse.Namespace, ranks: Ranks) -> Machine:
-    """The Machine of parsed options; what they leave open is as the calibration says, if it is of this device."""
+    """The Machine of parsed options; what they leave open is as the calibration says, if it is of this device.
+
+    Raises InputError for an offload without ZeRO.
+    """
     path = arguments.calibration
     found = files.read_json(path) if path is not None and path.is_file() else {}
     here = {"device": device_name(ranks.device), "ranks": ranks.count}
     if found and any(found.get(key) != value for key, value in here.items()):
         log.warning("%s is of %s (%d), not of this device; not used", path, found["device"], found["ranks"])
         found = {}
-    stage = arguments.zero_stage if arguments.zero_stage is not None else found.get("zero_stage", Machine.zero_stage)
+    asked_stage, asked_offload = arguments.zero_stage, arguments.offload
+    if asked_stage == 0 and asked_offload == 1:
+        raise InputError("--offload 1 needs ZeRO, but --zero-stage is 0; give 1, 2 or 3, or leave it out for 2")
+    stage = asked_stage if asked_stage >= 0 else int(found.get("zero_stage", Machine.zero_stage))
+    offload = bool(asked_offload if asked_offload >= 0 else found.get("offload", Machine.offload))
+    if asked_stage == 0:
+        offload = False
+    elif offload and stage == 0:
+        stage = 2
     return Machine(
         arguments.micro_batch_tokens or found.get("micro_batch_tokens", Machine.micro_batch_tokens),
         arguments.threads,
         stage,
         arguments.attention or found.get("attention"),
         arguments.compile if arguments.compile is not None else found.get("compile"),
+        offload,
     )
 
 

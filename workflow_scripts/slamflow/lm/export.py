@@ -23,7 +23,7 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES}
 
 
-def training_record(model: PreTrainedModel, trained: Trained, ranks: Ranks, /, **more: Any) -> dict[str, Any]:
+def training_record(parameters: int, trained: Trained, ranks: Ranks, /, **more: Any) -> dict[str, Any]:
     """What training.json says."""
     return {
         "tokens": trained.tokens,
@@ -31,7 +31,7 @@ def training_record(model: PreTrainedModel, trained: Trained, ranks: Ranks, /, *
         "seconds": round(trained.seconds, 3),
         "tokens_per_second": round(trained.tokens / trained.seconds, 1),
         "validation_loss": trained.validation_loss,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": parameters,
         "versions": versions(),
         "device": device_name(ranks.device),
         "ranks": ranks.count,
@@ -42,10 +42,10 @@ def training_record(model: PreTrainedModel, trained: Trained, ranks: Ranks, /, *
 
 
 def write_model_folder(
-    model: PreTrainedModel, speech: dict[str, Any], record: dict[str, Any], metrics: Path, output: Path
+    model: PreTrainedModel, speech: dict[str, Any], record: dict[str, Any], trained: Trained, output: Path
 ) -> None:
     """Write config.json, model.safetensors, speech.json, metrics.jsonl and training.json."""
-    export_model(model, output)
+    export_model(model, output, trained.weights)
     files.write_json(output / "speech.json", speech)
-    files.write_text(output / "metrics.jsonl", metrics.read_text(encoding="utf-8"))
+    files.write_text(output / "metrics.jsonl", trained.metrics.read_text(encoding="utf-8"))
     files.write_json(output / "training.json", record)

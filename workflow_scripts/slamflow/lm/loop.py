@@ -19,14 +19,14 @@ from types import FrameType
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.lm import state
+from slamflow.lm import saves, state
 from slamflow.lm.devices import Machine, Ranks
+from slamflow.lm.engine import make_engine
 from slamflow.lm.flops import training_flops_per_token
 from slamflow.lm.metrics import Metrics
 from slamflow.lm.objective import Objective
@@ -36,7 +36,6 @@ from slamflow.lm.peaks import peak_of
 from slamflow.sharding import stable_hash
 
 log = logging.getLogger("slamflow")
-WEIGHTS = "state.safetensors"
 SECONDS_BETWEEN_LINES = 10.0
 STOPPED = 128 + signal.SIGTERM
 
@@ -55,6 +54,8 @@ class Trained:
     """With hours: `hours`, and `seconds` from the first step to the end of the last save. Else empty."""
     mfu: float | None = None
     """Model FLOPs utilization: the share of the devices' peak that the steps took, if the peak is known."""
+    weights: dict[str, Tensor] | None = None
+    """Those of the model, on the main rank, if it has only parts of them itself (ZeRO 3)."""
 
 
 def train(
@@ -75,18 +76,20 @@ def train(
     # Which share of the devices' peak a rate is: before ZeRO cuts the weights up.
     peak = peak_of(ranks.device, settings.precision)
     used = training_flops_per_token(model, objective.context) / (peak * ranks.count) if peak else None
-    micro_batches = len(objective.micro_batches(0))
-    engine = make_engine(model, settings, machine, ranks, micro_batches)
     step, seconds, validation, last = 0, 0.0, {}, False
     timed: dict[str, Any] = {}
     unfinished: dict[str, Any] | None = None  # the line of a step whose validation was left
     saved = -1, False
-    if found := state.latest(folder, fingerprint):
+    found = state.latest(folder, fingerprint)
+    if found:
         path, record = found
-        restore(engine, machine, path, record["step"])
         step, seconds, validation, last = (record[key] for key in ("step", "seconds", "validation_loss", "last"))
         timed, unfinished = record["pace"], record.get("unfinished")
         saved = step, unfinished is not None
+        saves.load_weights(model, path)
+    engine = make_engine(model, settings, machine, ranks, len(objective.micro_batches(0)))
+    if found:
+        saves.load_moments(engine, machine, path, step)
     run = files.sha256_json(fingerprint)
     clock = Clock(folder, run) if ranks.main and settings.hours is not None else None
     ranks.barrier()
@@ -103,7 +106,7 @@ def train(
             "pace": pace.record(),
             "unfinished": unfinished,
         }
-        state.save(folder, step, record, lambda to: store(engine, machine, ranks, to), ranks.main, ranks.barrier)
+        state.save(folder, step, record, lambda to: saves.store(engine, machine, ranks, to), ranks.main, ranks.barrier)
 
     def save_and_say() -> None:
         if saved != (step, unfinished is not None):
@@ -210,9 +213,10 @@ def train(
                     "".join(f", {name} {value:.4f}" for name, value in line.get("validation_loss", {}).items()),
                 )
         budget = {} if settings.hours is None else {"hours": settings.hours, "seconds": round(pace.spent(), 1)}
+    weights = saves.whole_state_dict(engine, machine, ranks) if machine.zero_stage == 3 else None
     tokens = step * objective.tokens_per_step
     mfu = None if used is None else round(used * tokens / seconds, 4)
-    return Trained(step, tokens, seconds, validation, folder / "metrics.jsonl", budget, mfu=mfu)
+    return Trained(step, tokens, seconds, validation, folder / "metrics.jsonl", budget, mfu=mfu, weights=weights)
 
 
 def optimize(
@@ -252,67 +256,6 @@ def optimize(
 
 def _double(number: Tensor | float, device: torch.device) -> Tensor:
     return torch.as_tensor(number, dtype=torch.float64, device=device)
-
-
-def make_engine(
-    model: PreTrainedModel, settings: TrainingSettings, machine: Machine, ranks: Ranks, accumulate: int
-) -> Any:
-    """DeepSpeed's engine around `model` with AdamW (Loshchilov and Hutter 2019), weight decay on matrices only.
-
-    Weights, gradients and moments are float32; with precision bf16 the forward pass runs under autocast.
-    """
-    import deepspeed
-
-    torch.nn.Module.to(model, ranks.device)
-    model.train()
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, settings.learning_rate, (settings.betas[0], settings.betas[1]), fused=True)
-    config = {
-        "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": accumulate,
-        "zero_optimization": {"stage": machine.zero_stage},
-        "torch_autocast": {"enabled": settings.precision == "bf16", "dtype": "bfloat16"},
-        # Without ZeRO the loop clips, because DeepSpeed would not tell the norm.
-        "gradient_clipping": settings.gradient_clip if machine.zero_stage else 0.0,
-        "steps_per_print": 1 << 60,
-    }
-    engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
-    return engine
-
-
-def store(engine: Any, machine: Machine, ranks: Ranks, folder: Path) -> None:
-    """Write weights and moments: one safetensors file, or with ZeRO DeepSpeed's own checkpoint of all ranks."""
-    if machine.zero_stage:
-        engine.save_checkpoint(str(folder), tag="zero", save_latest=False)
-    elif ranks.main:
-        tensors = {}
-        for name, parameter in engine.module.named_parameters():
-            tensors[f"weight.{name}"] = parameter.detach()
-            for key in ("exp_avg", "exp_avg_sq"):
-                if parameter in engine.optimizer.state:
-                    tensors[f"{key}.{name}"] = engine.optimizer.state[parameter][key]
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
-
-
-def restore(engine: Any, machine: Machine, folder: Path, step: int) -> None:
-    """Read what `store` wrote after `step` steps. DeepSpeed's checkpoint is a pickle: only ever the run's own."""
-    if machine.zero_stage:
-        engine.load_checkpoint(str(folder), tag="zero")
-        return
-    tensors = load_file(folder / WEIGHTS)
-    with torch.no_grad():
-        for name, parameter in engine.module.named_parameters():
-            parameter.copy_(tensors[f"weight.{name}"])
-            if f"exp_avg.{name}" in tensors:
-                engine.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(step), device=parameter.device),
-                    "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
-                    "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
-                }
 
 
 class StoppedError(Exception):

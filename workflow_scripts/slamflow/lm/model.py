@@ -104,11 +104,11 @@ def parent_digest(folder: Path) -> str:
     return files.sha256_json([[path.name, files.sha256_file(path)] for path in paths])
 
 
-def export_model(model: PreTrainedModel, output: Path) -> None:
-    """Write config.json and model.safetensors, each whole or not at all."""
+def export_model(model: PreTrainedModel, output: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
+    """Write config.json and model.safetensors, each whole or not at all; `weights`, if given, in place of its own."""
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".export.") as temporary:
-        model.save_pretrained(temporary, max_shard_size="1TB")
+        model.save_pretrained(temporary, state_dict=weights, max_shard_size="1TB")
         for name in ("model.safetensors", "config.json"):
             with files.atomic_path(output / name) as path:
                 (Path(temporary) / name).rename(path)

@@ -47,11 +47,11 @@ def train_model(
             "vocabulary": prepared.speech["vocabulary"],
             "parent": parent,
             "code": code,
-            "sharding": machine.zero_stage and [machine.zero_stage, ranks.count],
         }
+        parameters = sum(parameter.numel() for parameter in prepared.model.parameters())
         trained = train(prepared.model, prepared.objective, settings, machine, ranks, state_folder, fingerprint)
         record = training_record(
-            prepared.model,
+            parameters,
             trained,
             ranks,
             recipe=job.recipe,
@@ -65,7 +65,7 @@ def train_model(
             **prepared.record,
         )
         if ranks.main:
-            write_model_folder(prepared.model, prepared.speech, record, trained.metrics, output)
+            write_model_folder(prepared.model, prepared.speech, record, trained, output)
             state.clear(state_folder)
         ranks.barrier()
     return record

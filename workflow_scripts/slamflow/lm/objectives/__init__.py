@@ -41,6 +41,9 @@ class TrainingSettings(Settings):
     hours: Annotated[float | None, Field(gt=0)] = None
     """A fixed time budget, from the first step to the last with validation and saves, on any device: the schedule ends
     when the time does. It replaces a number of tokens, steps or epochs."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon` orthogonalizes the steps of the matrices inside the model (Jordan et al. 2024), at AdamW's scale, and
+    leaves embeddings, output and norms to AdamW. It works with ZeRO stage 0 only."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "inverse_sqrt", "constant"] = "cosine"
@@ -50,7 +53,7 @@ class TrainingSettings(Settings):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Share of the steps (with hours: of the time) with a linear warm-up."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """AdamW's weight decay, on matrices only."""
+    """The optimizer's weight decay, on matrices only."""
     betas: Annotated[list[float], Field(min_length=2, max_length=2)] = [0.9, 0.999]
     """AdamW's betas."""
     gradient_clip: Annotated[float, Field(gt=0)] = 0.5
