@@ -350,7 +350,7 @@ def test_the_state_on_each_gpu_by_hand() -> None:
 
 def test_hours_on_several_gpus(capsys: pytest.CaptureFixture[str]) -> None:
     command.main(["--configfile", str(ROOT / "recipes/slam.yaml"), "--device", "H100", "--gpus", "8"])
-    shown = capsys.readouterr().out
+    shown = capsys.readouterr().out.partition("\nDevices\n")[2]
     head, line = re.findall(r"^(device .*|H100 .*)$", shown, re.MULTILINE)[:2]
     columns, values = (re.split(r"  +", text.strip()) for text in (head, line))
     row = dict(zip(columns, values, strict=False))
