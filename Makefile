@@ -6,7 +6,7 @@ SOURCES := workflow_scripts tests
 # Two processes, and the tests of one file in one of them: they share what they prepare.
 PYTEST := pytest --numprocesses 2 --dist loadfile
 
-.PHONY: pocket why test test-fast rehearsal check lock clean
+.PHONY: pocket why test test-fast rehearsal bench-gpu check lock clean
 
 pocket: .venv/ready ## run the default recipe and show its table of results
 	snakemake --cores all
@@ -25,6 +25,9 @@ test-fast: .venv/ready-dev check ## run the tests that take seconds: for each ch
 rehearsal: .venv/ready-dev ## run all recipes in tiny sizes against a stand-in of the internet, slam killed on the way
 	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in
 	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in/killed recipes/slam.yaml --kill stream_audio extract_units train
+
+bench-gpu: .venv/ready ## measure training, encoding and scoring on this machine's GPU, in under eight minutes
+	python benchmarks/gpu.py --output results/gpu.json
 
 check: .venv/ready-dev ## formatting, lint, types
 	ruff format --check $(SOURCES)
