@@ -354,6 +354,6 @@ def test_hours_on_several_gpus(capsys: pytest.CaptureFixture[str]) -> None:
     head, line = re.findall(r"^(device .*|H100 .*)$", shown, re.MULTILINE)[:2]
     columns, values = (re.split(r"  +", text.strip()) for text in (head, line))
     row = dict(zip(columns, values, strict=False))
-    assert float(row["hours on 8"]) == pytest.approx(float(row["device hours"].rstrip("+")) / 8, abs=0.05)
+    assert float(row["hours on 8"].rstrip("+")) == pytest.approx(float(row["device hours"].rstrip("+")) / 8, abs=0.05)
     with pytest.raises(InputError, match="--gpus 0: at least 1"):
         command.main(["--gpus", "0"])

@@ -107,14 +107,15 @@ def test_as_many_as_asked_for_or_more_are_enough(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_job_without_a_gpu_sees_none() -> None:
-    python = f"{sys.executable} -c 'import os; print(repr(os.environ.get(\"CUDA_VISIBLE_DEVICES\")))' #"
+    launcher = str(ROOT / "workflow_scripts/on_gpus.py")
+    python = f"{sys.executable} -c 'import os; print(repr(os.environ.get(\"CUDA_VISIBLE_DEVICES\")))' x.py"
     shown = [
-        subprocess.run(on_gpus(number, python, "x.py"), shell=True, capture_output=True, text=True, check=True).stdout
+        subprocess.run(on_gpus(number, launcher, python), shell=True, capture_output=True, text=True, check=True).stdout
         for number in (0, 1)
     ]
     assert shown[0] == "''\n"
     assert shown[1] != "''\n"
-    assert on_gpus(2, "python", "x.py") == "python x.py --gpus 2"
+    assert on_gpus(2, "l.py", "python x.py") == "python l.py --count 2 -- python x.py --gpus 2"
 
 
 def test_commands_of_rules_with_a_gpu_check_it() -> None:
