@@ -6,7 +6,7 @@ SOURCES := workflow_scripts tests
 # Two processes, and the tests of one file in one of them: they share what they prepare.
 PYTEST := pytest --numprocesses 2 --dist loadfile
 
-.PHONY: pocket why test test-fast rehearsal check lock clean
+.PHONY: pocket why test test-fast rehearsal bench-gpu check lock clean
 
 pocket: .venv/ready ## run the default recipe and show its table of results
 	snakemake --cores all
@@ -27,6 +27,9 @@ rehearsal: .venv/ready-dev ## run all recipes in tiny sizes against a stand-in o
 	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in/zero recipes/twist_350m.yaml --set-resources train:zero_stage=2
 	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in/offload recipes/slam_large.yaml --set-resources train:offload=1
 	PYTHONPATH=workflow_scripts:tests python -m stand_in results/stand_in/killed recipes/slam.yaml --kill stream_audio extract_units train
+
+bench-gpu: .venv/ready ## measure training, encoding and scoring on this machine's GPU, in under eight minutes
+	python benchmarks/gpu.py --output results/gpu.json
 
 check: .venv/ready-dev ## formatting, lint, types
 	ruff format --check $(SOURCES)

@@ -65,9 +65,7 @@ rule collect_audio:
         recordings=JOBS.audio.items,
         # Where they lie does not trigger a rerun.
         source=JOBS.audio.source,
-        commit=lambda wildcards, input: (
-            f"--commit {input.commit}" if input.commit else ""
-        ),
+        commit=files_flag("commit"),
     shell:
         r"""
         {params.command} \
@@ -125,9 +123,7 @@ rule collect_pairs:
         settings=JOBS.audio.collect_pairs,
         recordings=JOBS.audio.items,
         source=JOBS.audio.source,
-        commit=lambda wildcards, input: (
-            f"--commit {input.commit}" if input.commit else ""
-        ),
+        commit=files_flag("commit"),
     shell:
         r"""
         {params.command} \

@@ -55,16 +55,13 @@ def folder_flag(name, key=None):
 
     def flag(wildcards, input):
         files = input.get(key or name)
-        return f"--{name} {Path(files[0]).parent}" if files else ""
+        return f"--{name} {shlex.quote(str(Path(files[0]).parent))}" if files else ""
 
     return flag
 
 
 def shard_patterns(name=None):
-    """A params function that gives the shards of an input as patterns that the shell expands.
-
-    Thousands of names do not fit a command; a folder has no other file that fits a pattern.
-    """
+    """A params function that gives the shards of an input as patterns (commands.Files): names do not fit a command."""
 
     def patterns(wildcards, input):
         files = input.get(name) if name else input

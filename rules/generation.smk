@@ -39,11 +39,7 @@ rule continue_speech:
         code=JOBS.code("continue_speech", JOBS.generation.kinds),
         settings=JOBS.generation.continue_speech,
         model=folder_flag("model"),
-        tokenizer=lambda wildcards, input: (
-            f"--tokenizer-model {Path(input.tokenizer[0]).parent}"
-            if input.tokenizer
-            else ""
-        ),
+        tokenizer=folder_flag("tokenizer-model", "tokenizer"),
         vocoder=folder_flag("vocoder"),
         audio=shard_patterns("audio"),
     shell:
@@ -91,14 +87,13 @@ rule score_continuations:
         code=JOBS.code("score_continuations"),
         settings=JOBS.generation.score_continuations,
         recognizer=folder_flag("recognizer"),
-        text_model=lambda wildcards, input: Path(input.text_model[0]).parent,
+        text_model=folder_flag("text-model", "text_model"),
     shell:
         r"""
         {params.command} \
-            --settings {params.settings:q} {params.recognizer} \
+            --settings {params.settings:q} {params.recognizer} {params.text_model} \
             --continuations {input.continuations:q} \
             --prompts {input.prompts:q} \
-            --text-model {params.text_model:q} \
             --output {output.score:q} \
             --transcripts {output.transcripts:q} \
             --workers {threads} \

@@ -28,9 +28,7 @@ rule write_stories:
         # Another number of stories does not trigger a rerun of every shard, but of those whose stories change.
         settings=untracked(JOBS.stories.write_stories),
         stories=JOBS.stories.items,
-        source=lambda wildcards, input: (
-            f"--source {input.source}" if input.source else ""
-        ),
+        source=files_flag("source"),
     shell:
         r"""
         {params.command} \
@@ -60,9 +58,7 @@ rule write_minimal_pairs:
         command=JOBS.command("write_minimal_pairs"),
         code=JOBS.code("write_minimal_pairs", JOBS.stories.text_kinds),
         settings=JOBS.stories.write_minimal_pairs,
-        source=lambda wildcards, input: (
-            f"--source {input.source}" if input.source else ""
-        ),
+        source=files_flag("source"),
     shell:
         r"""
         {params.command} \

@@ -56,8 +56,12 @@ rule train:
         folder=subpath(output.config, parent=True),
         state=state_folder,
         calibration=calibration,
+    # SIGTERM, with which a cluster says that time is nearly up, reaches this shell and tee too: they wait for the training,
+    # which saves its state. torchrun gives it four minutes.
     shell:
         r"""
+        trap : TERM
+        export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=240
         {params.command} \
             --settings {params.settings:q} \
             {params.parent} {params.inputs} \
@@ -68,7 +72,10 @@ rule train:
             --zero-stage {resources.zero_stage} \
             --offload {resources.offload} \
             --threads {threads} \
-            2>&1 | tee {log:q}
+            2>&1 | (
+            trap "" TERM
+            tee {log:q}
+        )
         """
 
 

@@ -38,7 +38,7 @@ rule fit_units:
             if input.audio
             else ""
         ),
-        given=lambda wildcards, input: f"--given {input.given}" if input.given else "",
+        given=files_flag("given"),
     shell:
         r"""
         {params.command} \
@@ -78,6 +78,8 @@ rule extract_units:
         # What the speech is made from, since a streamed shard is gone.
         speech=JOBS.audio.streamed_speech,
         model=folder_flag("model"),
+        # The loaded encoder waits for the next shard, if there is a GPU.
+        stay=lambda wildcards, output, resources: ("--stay 20" if resources.gpu else ""),
     shell:
         r"""
         {params.command} \
@@ -87,7 +89,7 @@ rule extract_units:
             --output {output.units:q} \
             --manifest {output.manifest:q} \
             --quarantine {output.quarantine:q} \
-            --workers {threads} \
+            --workers {threads} {params.stay} \
             2>&1 | tee {log:q}
         """
 

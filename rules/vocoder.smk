@@ -110,19 +110,18 @@ rule score_vocoder:
         command=JOBS.command("score_vocoder"),
         code=JOBS.code("score_vocoder", JOBS.vocoder.kinds),
         settings=JOBS.vocoder.score_vocoder,
-        vocoder=lambda wildcards, input: Path(input.vocoder[0]).parent,
-        recognizer=lambda wildcards, input: Path(input.recognizer[0]).parent,
+        vocoder=folder_flag("vocoder"),
+        recognizer=folder_flag("recognizer"),
         audio=shard_patterns("audio"),
         units=shard_patterns("units"),
         dnsmos=files_flag("dnsmos"),
     shell:
         r"""
         {params.command} \
-            --settings {params.settings:q} \
-            --vocoder {params.vocoder:q} \
+            --settings {params.settings:q} {params.vocoder} \
             --audio {params.audio} \
             --units {params.units} \
-            --recognizer {params.recognizer:q} {params.dnsmos} \
+            {params.recognizer} {params.dnsmos} \
             --output {output.score:q} \
             --examples {output.examples:q} \
             --workers {threads} \

@@ -19,8 +19,12 @@ from slamflow.shards.items import write_items
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--records", type=Path, nargs="+", required=True, help="stories or minimal pairs, JSONL")
-    parser.add_argument("--units", type=Path, nargs="+", required=True, help="unit shards of the same split")
+    parser.add_argument(
+        "--records", action=commands.Files, nargs="+", required=True, help="stories or minimal pairs, JSONL"
+    )
+    parser.add_argument(
+        "--units", action=commands.Files, nargs="+", required=True, help="unit shards of the same split"
+    )
     parser.add_argument("--output", type=Path, required=True, help="the items, Parquet")
     parser.add_argument("--manifest", type=Path, required=True, help="the manifest, JSON")
     arguments = parser.parse_args(argv)

@@ -19,8 +19,10 @@ from slamflow.shards.pairs import write_pairs
 def main(argv: list[str]) -> None:
     """Build the pairs of one preference split."""
     parser = commands.parser(__doc__)
-    parser.add_argument("--stories", type=Path, nargs="+", required=True, help="story text, JSONL")
-    parser.add_argument("--units", type=Path, nargs="+", required=True, help="unit shards of the same split")
+    parser.add_argument("--stories", action=commands.Files, nargs="+", required=True, help="story text, JSONL")
+    parser.add_argument(
+        "--units", action=commands.Files, nargs="+", required=True, help="unit shards of the same split"
+    )
     parser.add_argument("--output", type=Path, required=True, help="the pairs, Parquet")
     parser.add_argument("--manifest", type=Path, required=True, help="the manifest, JSON")
     arguments = parser.parse_args(argv)

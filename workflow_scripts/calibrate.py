@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from slamflow import commands, files
+from slamflow import commands, files, gpus
 from slamflow.errors import InputError
 from slamflow.lm import devices
 from slamflow.lm.calibration import calibrate, random_rows
@@ -30,7 +30,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the JSON to write")
     parser.add_argument("--most-seconds", type=float, default=300.0, help="no further size is tried after that")
     devices.add_machine_options(parser)
+    gpus.add_options(parser)
     arguments = parser.parse_args(argv)
+    gpus.check(arguments)
     job = commands.read_settings(TrainModel, arguments.settings)
     ranks = devices.start(arguments.threads)
     machine = devices.read_machine(arguments, ranks)

@@ -18,7 +18,7 @@ from slamflow.recipe.evaluation import CompareVoices
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--units", type=Path, nargs="+", required=True, help="unit shards")
+    parser.add_argument("--units", action=commands.Files, nargs="+", required=True, help="unit shards")
     parser.add_argument("--output", type=Path, required=True, help="JSON to write")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(CompareVoices, arguments.settings)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slamflow import commands
+from slamflow import commands, gpus
 from slamflow.generation.continuations import continue_speech
 from slamflow.recipe.generation import ContinueSpeech
 
@@ -19,7 +19,7 @@ from slamflow.recipe.generation import ContinueSpeech
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
     parser.add_argument("--model", type=Path, help="transformers folder with speech.json; truth and shuffled have none")
-    parser.add_argument("--audio", type=Path, nargs="+", required=True, help="speech shards")
+    parser.add_argument("--audio", action=commands.Files, nargs="+", required=True, help="speech shards")
     parser.add_argument("--codebook", type=Path, required=True, help="the codebook")
     parser.add_argument("--tokenizer-model", type=Path, help="the folder with the tokenizer's weights; logmel has none")
     parser.add_argument(
@@ -28,7 +28,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the continuations, Parquet")
     parser.add_argument("--prompts", type=Path, required=True, help="the list of prompts, JSON, to write")
     parser.add_argument("--workers", type=int, default=1, help="threads; their number changes nothing")
+    gpus.add_options(parser)
     arguments = parser.parse_args(argv)
+    gpus.check(arguments)
     continue_speech(
         commands.read_settings(ContinueSpeech, arguments.settings),
         arguments.model,

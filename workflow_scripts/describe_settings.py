@@ -28,7 +28,7 @@ ESTIMATES = """## What the recipes take
 Before anything runs, by `estimate.py --overview --configfile recipes/slam.yaml ...`; for one recipe
 `snakemake --cores 1 estimate --configfile recipes/<recipe>.yaml` tells more, by stage and with disk, energy and the
 sources of the rates. A + stands for what is not known and comes on top. Hours of a device are those of units and of
-training; the H100's are a projection.
+training; those of units are arithmetic on data sheets, in fp32, and all of the H100's are a projection.
 
 """
 ESTIMATED = (

@@ -14,7 +14,7 @@ from slamflow.adapters.slamkit_units import export_jsonl
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--units", type=Path, nargs="+", required=True, help="unit shards")
+    parser.add_argument("--units", action=commands.Files, nargs="+", required=True, help="unit shards")
     parser.add_argument("--output", type=Path, required=True, help="JSONL to write")
     arguments = parser.parse_args(argv)
     commands.log.info("%d utterances", export_jsonl(arguments.units, arguments.output))

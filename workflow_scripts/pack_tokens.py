@@ -21,7 +21,9 @@ from slamflow.recipe.datasets import PackTokens
 def main(argv: list[str]) -> None:
     """Pack the files of --input."""
     parser = commands.parser(__doc__)
-    parser.add_argument("--input", type=Path, nargs="+", required=True, help="unit shards, or stories as JSONL")
+    parser.add_argument(
+        "--input", action=commands.Files, nargs="+", required=True, help="unit shards, or stories as JSONL"
+    )
     parser.add_argument("--output", type=Path, required=True, help="the folder to write")
     arguments = parser.parse_args(argv)
     settings = commands.read_settings(PackTokens, arguments.settings)

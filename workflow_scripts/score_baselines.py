@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from slamflow import commands
+from slamflow import commands, gpus
 from slamflow.benchmarks.pairs import needed_keys, read_records, read_spoken
 from slamflow.errors import InputError
 from slamflow.evaluation import parts, scores
@@ -72,10 +72,18 @@ def sides_of(found: dict[str, tuple[parts.Parts, parts.Parts]], of_utterance: di
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--train", type=Path, nargs="*", default=[], help="unit shards that baselines are fitted on")
-    parser.add_argument("--records", type=Path, nargs="*", default=[], help="what the items were built from, JSONL")
-    parser.add_argument("--spoken", type=Path, nargs="*", default=[], help="unit shards that they were built from")
-    parser.add_argument("--speech", type=Path, nargs="*", default=[], help="speech shards of the same split")
+    parser.add_argument(
+        "--train", action=commands.Files, nargs="*", default=[], help="unit shards that baselines are fitted on"
+    )
+    parser.add_argument(
+        "--records", action=commands.Files, nargs="*", default=[], help="what the items were built from, JSONL"
+    )
+    parser.add_argument(
+        "--spoken", action=commands.Files, nargs="*", default=[], help="unit shards that they were built from"
+    )
+    parser.add_argument(
+        "--speech", action=commands.Files, nargs="*", default=[], help="speech shards of the same split"
+    )
     parser.add_argument("--text-model", type=Path, help="transformers folder of a text model")
     parser.add_argument("--items", type=Path, required=True, help="the pairs, Parquet")
     parser.add_argument("--manifest", type=Path, required=True, help="the items' manifest, JSON")
@@ -84,7 +92,9 @@ def main(argv: list[str]) -> None:
             flag, type=commands.named_path, action="append", required=True, metavar="NAME=PATH", help=what
         )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the text model")
+    gpus.add_options(parser)
     arguments = parser.parse_args(argv)
+    gpus.check(arguments)
     settings = commands.read_settings(ScoreBaselines, arguments.settings)
     score_paths = scores.paths_by_name("--score", arguments.score, settings.baselines)
     pair_paths = scores.paths_by_name("--pairs", arguments.pairs, settings.baselines)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from slamflow import commands, files
+from slamflow import commands, files, gpus
 from slamflow.code_digest import code_digest
 from slamflow.evaluation import scores
 from slamflow.recipe.evaluation import ScoreBenchmarks
@@ -22,6 +22,7 @@ from slamflow.scorers.language_model import LanguageModelScorer
 from slamflow.shards.items import read_items
 
 COMPUTED_BY = ("torch", "transformers")
+CONFIGURATION = ("config.json", "speech.json")
 FLAGS = {
     "--items": "the pairs, Parquet",
     "--manifest": "the items' manifest, JSON",
@@ -38,7 +39,9 @@ def main(argv: list[str]) -> None:
             flag, type=commands.named_path, action="append", required=True, metavar="BENCHMARK.SPLIT=PATH", help=what
         )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    gpus.add_options(parser)
     arguments = parser.parse_args(argv)
+    gpus.check(arguments)
     settings = commands.read_settings(ScoreBenchmarks, arguments.settings)
     torch.set_num_threads(arguments.threads)
     names = [f"{scored.benchmark}.{scored.split}" for scored in settings.scored]
@@ -70,9 +73,6 @@ def main(argv: list[str]) -> None:
 def model_files(folder: Path) -> list[Path]:
     """The files of a model that its likelihoods follow from."""
     return sorted(path for path in folder.iterdir() if path.suffix == ".safetensors" or path.name in CONFIGURATION)
-
-
-CONFIGURATION = ("config.json", "speech.json")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from slamflow import commands, files
+from slamflow import commands, files, gpus
 from slamflow.generation.gen_ppl import TextScorer
 from slamflow.generation.scores import score_transcripts, summarize, versions
 from slamflow.recipe.generation import ScoreContinuations
@@ -30,7 +30,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the score, JSON")
     parser.add_argument("--transcripts", type=Path, required=True, help="the transcripts, JSONL")
     parser.add_argument("--workers", type=int, default=1, help="threads")
+    gpus.add_options(parser)
     arguments = parser.parse_args(argv)
+    gpus.check(arguments)
     settings = commands.read_settings(ScoreContinuations, arguments.settings)
     torch.set_num_threads(arguments.workers)
     prompts = files.read_json(arguments.prompts)

@@ -1,8 +1,9 @@
 """Evaluate a vocoder: WER and PER of held-out speech, in the original and resynthesized from its units.
 
 Reads a vocoder, speech shards, the unit shards made from them, a CTranslate2 Whisper, and the network of DNSMOS if its
-figures are wanted. Writes word error rates by Whisper and phone error rates by hama, against the texts, and DNSMOS's
-ratings (JSON), and a few pairs to listen to (Parquet with id, speaker, text, the transcripts, and both sounds as FLAC).
+figures are wanted. Writes word error rates by Whisper and phone error rates by hama, against the texts, the agreement
+of units with phones, and DNSMOS's ratings (JSON), and a few pairs to listen to (Parquet with id, speaker, text, the
+transcripts, and both sounds as FLAC).
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ import torch
 
 from slamflow import commands, files
 from slamflow.evaluation.dnsmos import Dnsmos
-from slamflow.evaluation.intelligibility import choose, listen, ratings, summarize, versions, write_examples
+from slamflow.evaluation.intelligibility import (
+    choose,
+    listen,
+    phone_purity,
+    ratings,
+    summarize,
+    versions,
+    write_examples,
+)
 from slamflow.recognition.whisper import WhisperRecognizer
 from slamflow.vocoders.job_settings import ScoreVocoder
 from slamflow.vocoders.vocoder import WEIGHTS, load_vocoder
@@ -24,8 +33,10 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--vocoder", type=Path, required=True, help="folder that train_vocoder or convert_vocoder wrote"
     )
-    parser.add_argument("--audio", type=Path, nargs="+", required=True, help="held-out speech shards")
-    parser.add_argument("--units", type=Path, nargs="+", required=True, help="unit shards of the same corpora")
+    parser.add_argument("--audio", action=commands.Files, nargs="+", required=True, help="held-out speech shards")
+    parser.add_argument(
+        "--units", action=commands.Files, nargs="+", required=True, help="unit shards of the same corpora"
+    )
     parser.add_argument("--recognizer", type=Path, required=True, help="CTranslate2 Whisper folder")
     parser.add_argument("--dnsmos", type=Path, help="network of DNSMOS P.835, ONNX; without it nothing is rated")
     parser.add_argument("--output", type=Path, required=True, help="the score, JSON")
@@ -41,6 +52,7 @@ def main(argv: list[str]) -> None:
     score = {
         "encoder": settings.encoder,
         **summarize(heard),
+        "phone_purity": phone_purity(heard, settings.tick_hz),
         "dnsmos": ratings(heard, Dnsmos(arguments.dnsmos), arguments.workers) if arguments.dnsmos else None,
         "vocoder_sha256": files.sha256_file(arguments.vocoder / WEIGHTS),
         "versions": versions(),

@@ -20,7 +20,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="their likelihoods, in the same order")
     parser.add_argument("--training", type=Path, nargs="*", default=[], help="the models' training.json")
     parser.add_argument(
-        "--unit-manifests", type=Path, nargs="*", default=[], help="manifests of unit shards; these lie beside"
+        "--unit-manifests",
+        action=commands.Files,
+        nargs="*",
+        default=[],
+        help="manifests of unit shards; these lie beside",
     )
     parser.add_argument("--codebooks", type=Path, nargs="*", default=[], help="manifests of codebooks")
     parser.add_argument("--voices", type=Path, nargs="*", default=[], help="distances between voices, JSON")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slamflow import commands
+from slamflow import commands, gpus
 from slamflow.code_digest import code_digest
 from slamflow.lm import devices
 from slamflow.lm.job_settings import TrainModel
@@ -40,7 +40,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--state", type=Path, required=True, help="folder of the resumable training state")
     parser.add_argument("--output", type=Path, required=True, help="folder of the model")
     devices.add_machine_options(parser)
+    gpus.add_options(parser)
     arguments = parser.parse_args(argv)
+    gpus.check(arguments)
     job = commands.read_settings(TrainModel, arguments.settings)
     inputs = Inputs(
         arguments.parent,

@@ -15,8 +15,10 @@ from slamflow.vocoders.job_settings import TrainVocoder
 
 def main(argv: list[str]) -> None:
     parser = commands.parser(__doc__)
-    parser.add_argument("--audio", type=Path, nargs="+", required=True, help="speech shards")
-    parser.add_argument("--units", type=Path, nargs="+", required=True, help="unit shards of the same corpora")
+    parser.add_argument("--audio", action=commands.Files, nargs="+", required=True, help="speech shards")
+    parser.add_argument(
+        "--units", action=commands.Files, nargs="+", required=True, help="unit shards of the same corpora"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder of the vocoder")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; their number shows in the last bits")
     arguments = parser.parse_args(argv)

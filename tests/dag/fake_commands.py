@@ -37,7 +37,8 @@ READ = {
 """Flags of commands that read what others write by them."""
 WRITTEN = {"package_model": {"--model"}}
 """Folders of inputs that a command adds files to."""
-MACHINE = {"--workers", "--threads", "--micro-batch-tokens", "--state", "--calibration", "--zero-stage", "--offload"}
+MACHINE = {"--gpus", "--workers", "--threads", "--micro-batch-tokens", "--state", "--calibration"}
+MACHINE |= {"--zero-stage", "--offload"}
 
 
 def main() -> None:
@@ -59,7 +60,10 @@ def main() -> None:
             meaning.update(argument.encode())
         elif flag not in MACHINE:
             path = Path(argument.split("=")[-1])
-            files = sorted(path.rglob("*") if flag == "--source" else path.glob("*")) if path.is_dir() else [path]
+            if path.is_dir():
+                files = sorted(path.rglob("*") if flag == "--source" else path.glob("*"))
+            else:
+                files = sorted(path.parent.glob(path.name))  # of all shards that a pattern stands for
             meaning.update(b"".join(file.read_bytes() for file in files if file.is_file()) or argument.encode())
     for flag, path in written:
         for target in [path / file for file in FOLDERS[name]] if name in FOLDERS else [path]:

@@ -31,3 +31,12 @@ def test_an_argument_of_another_type_fails(checkout: Checkout) -> None:
     checkout.edit_code("rules/training.smk", "--threads {threads}", "--threads few")
     with pytest.raises(AssertionError, match="argument --threads: invalid int value: 'few'"):
         checkout.run("results/models/pocket/cold/config.json")
+
+
+def test_a_folder_may_have_a_blank_in_its_name(checkout: Checkout) -> None:
+    folder = checkout.work / "my models"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (folder / name).write_text(name)
+    checkout.edit_recipe(evaluation={"text_model": folder.name})
+    checkout.run("results/scores/pocket/text_model/sblimp.dev.json")

@@ -38,6 +38,18 @@ def test_a_published_model_is_imported_scored_and_continued(checkout: Checkout) 
     assert checkout.due() == due
 
 
+def test_a_model_that_was_published_as_an_archive_is_imported(checkout: Checkout) -> None:
+    archive = checkout.work / "gslm/hubert100_lm.tgz"
+    archive.parent.mkdir()
+    archive.write_text("weights")
+    checkout.edit_recipe(models={"gslm": {"adapter": "gslm", "weights": "gslm", "encoder": "whisper"}})
+    assert checkout.due("models") == {"import_model": 1}
+    checkout.run("models")
+    assert checkout.due("models") == Counter()
+    archive.write_text("other weights")
+    assert checkout.due("models") == {"import_model": 1}
+
+
 def test_a_model_may_be_aligned_from_a_published_one(checkout: Checkout) -> None:
     published = {"adapter": "slamkit", "weights": folder(checkout), "encoder": "whisper"}
     aligned = {"objective": "dpo", "init": "slam", "pairs": "endings"}

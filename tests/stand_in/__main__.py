@@ -103,7 +103,7 @@ def name_of(recipe: Path) -> str:
 def command(recipe: Path, folder: Path, *arguments: str) -> list[str]:
     """The command line that rehearses a recipe in `folder`."""
     words = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
-    words += ["--workflow-profile", ROOT / "profiles/default", *arguments]
+    words += ["--workflow-profile", ROOT / "profiles/default", "--resources", "gpu=0", *arguments]
     words += ["--configfile", recipe, ROOT / "recipes/rehearsal.yaml", overlay_of(recipe, folder)]
     return [str(word) for word in words]
 

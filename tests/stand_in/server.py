@@ -17,6 +17,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 GOOD_TOKEN = "hf_goodtokengoodtoken"
 PRIVATE = "lab/private"
 GATED = "lab/gated"
+FORBIDDEN = "lab/forbidden"
+"""What a token may not read that has no permission for gated repositories."""
 
 
 @dataclass
@@ -129,6 +131,8 @@ def start(state: StandIn, port: int = 0) -> ThreadingHTTPServer:
                 self.refuse(401, X_Error_Message="Invalid credentials in Authorization header")
             elif repo == GATED:
                 self.refuse(403 if token else 401, X_Error_Code="GatedRepo", X_Error_Message="Access is restricted")
+            elif repo == FORBIDDEN:
+                self.refuse(403, X_Error_Message="Please enable access to public gated repositories")
             elif repo == PRIVATE and not token:
                 self.refuse(401, X_Error_Code="RepoNotFound", X_Error_Message="Repository not found")
             elif not any(path.startswith(f"/{repo}/resolve/") for path in state.files):

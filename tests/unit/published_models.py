@@ -248,7 +248,7 @@ def words_tokenizer(words: list[str], bos: str | None, eos: str | None, added: l
 
 
 def sims(folder: Path, bos: str | None = "<s>") -> Published:
-    """Text, 500 units, two marks and some padding; the logits of the text are -inf, and of the marks without BOS."""
+    """Text, 500 units, two marks and some padding; the logits of the text are -inf, and of the marks or else of BOS."""
     words = ["<unk>", "a", "b", "<s>", "</s>", "c"]
     text, units, tokens = len(words), 500, len(words) + 502 + 3
     config = Qwen2Config(vocab_size=tokens, **LLAMA, **WIDE, tie_word_embeddings=bos is None, pad_token_id=0)
@@ -259,7 +259,7 @@ def sims(folder: Path, bos: str | None = "<s>") -> Published:
     special = [4] if bos is None else [3, 4]
     ignored = [token for token in range(text) if token not in special]
     # Before a text with BOS, SlamKit takes that for the marks.
-    ignored += [text + units, text + units + 1] if bos is None else []
+    ignored += [text + units, text + units + 1] if bos is None else [3]
 
     def logits(sequence: list[int]) -> torch.Tensor:
         found = last(model)(sequence).clone()

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import import_model as command
 from slamflow import files
 from slamflow.adapters import ADAPTERS, SystemSettings
 from slamflow.errors import InputError
 from slamflow.generation.sampling import continue_units
+from slamflow.jobs.results import Results
+from slamflow.jobs.sources import Sources
+from slamflow.jobs.systems import SystemJobs
 from slamflow.lm.speech import read_speech
 from slamflow.recipe.generation import Sampling
+from slamflow.recipe.loading import load_assets
+from slamflow.recipe.recipe import Recipe
 from slamflow.scorers import mean_nll
 from slamflow.scorers.language_model import LanguageModelScorer
 
-from .published_models import WRITERS
+from .published_models import WRITERS, gslm, sims, slm, twist
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +115,82 @@ def test_the_record_says_where_it_is_from(name: str, tmp_path: Path) -> None:
             continue
         with pytest.raises(InputError, match=f"speaks {units} units, the encoder mel has {clusters}"):
             imported(adapter, tmp_path / "source", tmp_path / "model", *flags)
+
+
+def test_what_is_wrong_inside_an_archive_is_named_by_the_archive(tmp_path: Path) -> None:
+    twist(tmp_path / "source")
+    archive = tmp_path / "source/TWIST-tiny.zip"
+    with zipfile.ZipFile(archive) as whole:
+        config = json.loads(whole.read("TWIST-tiny/config.json"))
+    del config["offset"]
+    with zipfile.ZipFile(archive, "w") as changed:
+        changed.writestr("TWIST-tiny/config.json", json.dumps(config))
+    with pytest.raises(InputError, match=rf"{archive}/config\.json: offset is None; a model of TWIST has a number"):
+        imported("twist", tmp_path / "source", tmp_path / "out")
+    with zipfile.ZipFile(archive, "w") as changed:
+        changed.writestr("TWIST-tiny/weights.bin", b"")
+    with pytest.raises(InputError, match=rf"{archive}/config\.json: no such file"):
+        imported("twist", tmp_path / "source", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    gslm(tmp_path / "source")
+    archive = tmp_path / "source/tiny_lm.tgz"
+    whole = archive.read_bytes()
+    place = len(whole) // 4
+    overwritten = whole[:place] + b"\xff" * 64 + whole[place + 64 :]
+    for damaged in (whole[:place], overwritten, b"no archive"):
+        archive.write_bytes(damaged)
+        with pytest.raises(InputError, match=rf"{archive}: cannot be unpacked"):
+            imported("gslm", tmp_path / "source", tmp_path / "out")
+
+
+def test_a_projection_that_is_not_the_embeddings_is_not_dropped(tmp_path: Path) -> None:
+    slm(tmp_path / "source")
+    weights = tmp_path / "source/model.safetensors"
+    state = load_file(weights)
+    save_file({**state, "output.weight": state["tok_embeddings.weight"].clone()}, weights)
+    imported("slm", tmp_path / "source", tmp_path / "model")
+    save_file({**state, "output.weight": state["tok_embeddings.weight"] + 1}, weights)
+    with pytest.raises(InputError, match=r"lm_head\.weight differs from model\.embed_tokens\.weight"):
+        imported("slm", tmp_path / "source", tmp_path / "other")
+
+
+def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
+    sims(tmp_path / "source")
+    (tmp_path / "source/tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match=rf"{tmp_path}/source: cannot be read as a transformers tokenizer"):
+        imported("sims", tmp_path / "source", tmp_path / "out")
+
+
+def test_a_recipe_imports_gslm_from_its_archive(tmp_path: Path) -> None:
+    published = WRITERS["gslm"][1](tmp_path / "weights")
+    splits = {"train": {"stories": 4}, "test": {"stories": 4}}
+    mel = {"kind": "logmel", "clusters": published.units, "fit": {"corpora": ["stories/train"]}}
+    theirs = {"adapter": "gslm", "weights": "gslm_km100", "encoder": "mel"}
+    recipe = Recipe.model_validate(
+        {
+            "recipe": "theirs",
+            "corpora": {"stories": {"kind": "stories", "splits": splits}},
+            "encoders": {"mel": mel},
+            "models": {"asset": theirs, "folder": {**theirs, "weights": str(tmp_path / "weights")}},
+        }
+    )
+    jobs = SystemJobs(recipe, Sources(load_assets(ROOT / "recipes/assets.yaml", {}), ROOT), Results(recipe))
+    asset, folder = (SimpleNamespace(model=name) for name in ("asset", "folder"))
+    assert jobs.weights(asset) == ["<resources>/assets/gslm_km100/hubert100_lm.tgz"]
+    fetched = SimpleNamespace(source="elsewhere/assets/gslm_km100/hubert100_lm.tgz")
+    assert jobs.folder(asset, fetched) == "elsewhere/assets/gslm_km100"
+    assert jobs.kinds(folder) == ["slamflow.adapters.gslm"]
+
+    source = jobs.folder(folder, SimpleNamespace(source=jobs.weights(folder)))
+    assert source == str(tmp_path / "weights")
+    files.write_json(tmp_path / "codebook.json", {"clusters": published.units, "sha256": "0" * 64})
+    flags = ("--settings", jobs.import_model(folder), "--codebook", str(tmp_path / "codebook.json"))
+    model = imported(jobs.adapter(folder), Path(source), tmp_path / "model", *flags)
+    record, _ = read_speech(model)
+    assert (record["model"], record["encoder"]) == ("folder", "mel")
+    some = sequences(published.units)
+    expected = [published.mean_nll(units.tolist()) for units in some]
+    np.testing.assert_allclose(mean_nll(LanguageModelScorer.load(model), some), expected, atol=1e-4)

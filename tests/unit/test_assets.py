@@ -31,7 +31,7 @@ from slamflow.errors import InputError
 from slamflow.jobs.assets import AssetJobs
 from slamflow.jobs.sources import Sources
 from slamflow.recipe.loading import load_assets
-from stand_in.server import COMMIT, GATED, GOOD_TOKEN, PRIVATE, StandIn, start
+from stand_in.server import COMMIT, FORBIDDEN, GATED, GOOD_TOKEN, PRIVATE, StandIn, start
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "hf_secretsecretsecretsecret"
@@ -381,7 +381,7 @@ def test_a_file_of_the_hub(hub: StandIn, tmp_path: Path) -> None:
 def test_a_gate_names_what_needs_no_login(tmp_path: Path, monkeypatch: Any, token: str | None) -> None:
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
-    for repo, named in ((GATED, True), ("owner/nothing", False)):
+    for repo, named in ((GATED, True), (FORBIDDEN, True), ("owner/nothing", False)):
         with pytest.raises(InputError) as caught:
             fetch(hub_file(repo, "weights.bin"), "a/b", tmp_path / "b", tmp_path / "downloads", ungated="smollm2_1_7b")
         assert ("or name smollm2_1_7b in the recipe" in str(caught.value)) == named

@@ -76,15 +76,10 @@ def test_a_number_survives_as_units(number: int) -> None:
     digits = parts._digits(number)
     two = join(digits, digits)
     assert len(two) == 4
-    names = {number: "this one"}
-
-    class Names:
-        def __getitem__(self, index: int) -> str:
-            return names[index]
-
-    assert parts._names(two, Names()) == ("this one", "this one")  # type: ignore[arg-type]
-    assert parts._names(digits[::-1], Names()) == ()  # type: ignore[arg-type]
-    assert parts._names(digits[:1], Names()) == ()  # type: ignore[arg-type]
+    names = [*[""] * number, "this one"]
+    assert parts._names(two, names) == ("this one", "this one")
+    assert parts._names(digits[::-1], names) == ()
+    assert parts._names(digits[:1], names) == ()
 
 
 def test_loudness_is_the_level_of_all_samples_together() -> None:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.exc import BackendCompilerFailed
 
 import calibrate as command
 from slamflow import files
 from slamflow.errors import InputError
 from slamflow.lm import calibration, devices
 from slamflow.lm.calibration import Measured, calibrate, choose, micro_batches, random_rows
-from slamflow.lm.devices import Machine
-from slamflow.lm.objective import Inputs
+from slamflow.lm.compilation import Way
+from slamflow.lm.devices import Machine, Ranks
+from slamflow.lm.initial import build_model
+from slamflow.lm.objective import Inputs, Prepared
+from slamflow.lm.objectives import OBJECTIVES
 from slamflow.shards.rows import Rows
-from tests.unit.training_rows import CONTEXT, UNITS, job, json_of, ranks, settings, write_rows
+from tests.unit.training_rows import CONTEXT, UNITS, VOCABULARY, job, json_of, ranks, settings, write_rows
 
 
 def measured(*times: float, memory: tuple[int, ...] = ()) -> list[Measured]:
@@ -86,6 +94,118 @@ def test_too_much_for_the_memory_ends_the_ladder(tmp_path: Path, monkeypatch: py
         calibrate(job(settings()), Inputs(), Machine(), ranks())
 
 
+class Faked:
+    """A GPU of 1,000 MB on which steps take as long, and as much memory, as a test says."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, of: Callable[[Machine, int], tuple[float, int]], memory: float = 1000
+    ) -> None:
+        self.of, self.tried = of, list[Machine]()
+        monkeypatch.setattr(calibration, "_memory_mb", lambda _: memory)
+        monkeypatch.setattr(calibration, "_free", lambda _: None)
+        monkeypatch.setattr(calibration, "device_name", lambda _: "a card")
+        monkeypatch.setattr(calibration, "peak_of", lambda *_: 1e12)
+        monkeypatch.setattr(calibration, "_measure", self.measure)
+        monkeypatch.setitem(sys.modules, OBJECTIVES.module_name("next_token"), SimpleNamespace(prepare=self.prepare))
+
+    def prepare(self, _job: Any, _inputs: Inputs, machine: Machine, _ranks: Ranks) -> Prepared:
+        compiled = machine.compile is not False
+        way = Way(machine.attention or "flex_attention", compiled)
+        objective: Any = SimpleNamespace(tokens_per_step=64 * CONTEXT, steps=10)
+        return Prepared(build_model(settings(), VOCABULARY, CONTEXT, None), objective, {}, {}, {}, way)
+
+    def measure(self, _prepared: Prepared, _values: Any, machine: Machine, _ranks: Ranks) -> tuple[float, int]:
+        self.tried.append(machine)
+        rows = machine.micro_batch_tokens // CONTEXT
+        seconds, memory = self.of(machine, rows)
+        if memory > 1000:
+            raise torch.OutOfMemoryError
+        return seconds, memory
+
+    def calibrate(self, tmp_path: Path, machine: Machine | None = None) -> dict[str, Any]:
+        gpu = Ranks(0, 1, torch.device("cuda", 0))
+        return calibrate(job(settings()), Inputs(train=write_rows(tmp_path / "a")), machine or Machine(), gpu)
+
+
+def test_a_gpu_begins_near_the_default_and_goes_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Machine, "micro_batch_tokens", 8 * CONTEXT)
+    faked = Faked(monkeypatch, lambda _, rows: (1 + 8 / rows, 10 * rows))
+    found = faked.calibrate(tmp_path)
+    assert [(one["rows"], one["attention"]) for one in found["tried"]] == [
+        *((rows, "flex_attention") for rows in (8, 16, 32, 64)),
+        (64, "sdpa"),
+    ]
+    assert (found["micro_batch_tokens"], found["accumulation"]) == (64 * CONTEXT, 1)
+    assert (found["attention"], found["compile"]) == ("flex_attention", True)
+    assert found["mfu"] == pytest.approx(found["flops_per_token"] * found["tokens_per_second"] / 1e12, abs=1e-4)
+
+
+def test_a_gpu_that_is_too_small_for_the_default_goes_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Machine, "micro_batch_tokens", 8 * CONTEXT)
+    faked = Faked(monkeypatch, lambda _, rows: (1.0, 300 * rows))
+    found = faked.calibrate(tmp_path)
+    assert found["micro_batch_tokens"] == 2 * CONTEXT
+    assert [machine.micro_batch_tokens // CONTEXT for machine in faked.tried] == [8, 4, 2, 2]
+
+
+@pytest.mark.parametrize(("sdpa_seconds", "chosen"), [(0.5, "sdpa"), (2.0, "flex_attention")])
+def test_the_faster_attention_is_chosen(
+    sdpa_seconds: float, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faked = Faked(monkeypatch, lambda machine, _: (sdpa_seconds if machine.attention == "sdpa" else 1.0, 10))
+    assert faked.calibrate(tmp_path)["attention"] == chosen
+    assert {machine.attention for machine in faked.tried} == {None, "sdpa"}
+    faked.tried.clear()
+    assert faked.calibrate(tmp_path, Machine(attention="flex_attention"))["attention"] == "flex_attention"
+    assert {machine.attention for machine in faked.tried} == {"flex_attention"}
+
+
+def test_a_model_that_cannot_be_compiled_is_measured_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(machine: Machine, _rows: int) -> tuple[float, int]:
+        if machine.compile is not False:
+            raise BackendCompilerFailed("inductor", RuntimeError("out of shared memory"), None)
+        return 1.0, 10
+
+    faked = Faked(monkeypatch, fails)
+    found = faked.calibrate(tmp_path)
+    assert (found["attention"], found["compile"]) == ("sdpa", False)
+    assert "out of shared memory" in caplog.text
+    with pytest.raises(BackendCompilerFailed):
+        faked.calibrate(tmp_path, Machine(compile=True))
+
+
+class Two(Ranks):
+    """One rank of two, and what the other one says in turn."""
+
+    other: list[float] = []
+
+    def largest(self, number: float) -> float:
+        return max(number, self.other.pop(0))
+
+
+def test_too_much_for_one_rank_is_too_much_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a peak is the largest of all, so that all choose the same."""
+    faked = Faked(monkeypatch, lambda _machine, rows: (1.0, 10 * rows))
+    two = Two(0, 2, torch.device("cuda", 0))
+    monkeypatch.setattr(torch.compiler, "reset", lambda: None)
+    attempt = partial(calibration._attempt, partial(faked.prepare, None, Inputs()), settings(), CONTEXT, 64 * CONTEXT)
+    monkeypatch.setattr(Two, "other", [0.0, 700.0])
+    assert attempt(two, Machine(), 4) == Measured(4, 1.0, 700, "flex_attention", True)
+    monkeypatch.setattr(Two, "other", [1.0])
+    assert attempt(two, Machine(), 4) is None
+    # The same memory for all: here 600 of 1,000 are free, on the other rank 500 of 1,000.
+    shares: list[float] = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (600, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 0)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share, _: shares.append(share))
+    monkeypatch.setattr(Two, "other", [-0.5])
+    calibration.share_memory(two)
+    calibration.share_memory(Ranks(0, 1, torch.device("cuda", 0)))
+    assert shares == [0.5]
+
+
 def test_random_rows_have_documents_of_the_given_length(tmp_path: Path) -> None:
     short = Rows(random_rows(tmp_path / "short", CONTEXT, UNITS, 10))
     batch = short.read(range(len(short)))
@@ -124,6 +244,11 @@ def test_it_fills_what_the_options_leave_open(tmp_path: Path, caplog: pytest.Log
     assert machine("--calibration", str(path)) == Machine(micro_batch_tokens=512, zero_stage=2)
     forced = machine("--calibration", str(path), "--micro-batch-tokens", "64", "--zero-stage", "0")
     assert forced == Machine(micro_batch_tokens=64, zero_stage=0)
+    files.write_json(path, {**here, "attention": "sdpa", "compile": False})
+    found = machine("--calibration", str(path))
+    assert (found.attention, found.compile) == ("sdpa", False)
+    found = machine("--calibration", str(path), "--attention", "eager", "--compile")
+    assert (found.attention, found.compile) == ("eager", True)
     for other in ({"device": "another"}, {"ranks": 2}):
         files.write_json(path, {**here, **other})
         caplog.clear()

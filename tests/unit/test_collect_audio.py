@@ -25,7 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 import collect_audio
 from slamflow.corpora import CORPORA, listing, segments
 from slamflow.corpora.archives import members, tidy
-from slamflow.corpora.hub_tables import audio_of
+from slamflow.corpora.hub_tables import audio_of, cell
 from slamflow.corpora.job_settings import CollectAudio
 from slamflow.corpora.librispeech import LibriSpeech
 from slamflow.corpora.recorded import RecordedSettings
@@ -637,6 +637,11 @@ def test_what_is_wrong_with_a_hub_dataset_is_named(tmp_path: Path, hub: hub_stan
 
 def test_a_column_of_plain_bytes_is_taken() -> None:
     assert audio_of(b"fLaC").read() == b"fLaC"
+
+
+def test_a_null_is_no_text() -> None:
+    row = {"voice": None, "id": 0}
+    assert [cell(row, column) for column in ("voice", "id", None)] == [None, "0", None]
 
 
 # Bytes

@@ -27,7 +27,7 @@ from transformers import (
 
 import convert_asset
 from slamflow.assets import convert_gguf, convert_whisper
-from slamflow.assets.ctranslate2_model import read_model
+from slamflow.assets.ctranslate2_model import read_model, read_shapes
 from slamflow.errors import InputError
 
 ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -218,8 +218,9 @@ def test_a_model_file_cut_anywhere_is_an_input_error(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(InputError, match="cut off"):
-            read_model(path)
+        for read in (read_model, read_shapes):
+            with pytest.raises(InputError, match="cut off"):
+                read(path)
 
 
 def rewrite(source: Path, target: Path, change: object) -> None:

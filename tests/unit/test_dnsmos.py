@@ -100,7 +100,10 @@ def test_original_and_resynthesis_are_compared_pairwise(rate: Dnsmos) -> None:
     nothing: tuple[list[str], list[str], list[str]] = ([], [], [])
     heard = [
         Heard(
-            Utterance(str(index), "a", "", np.full(WINDOW, level, np.float32), np.array([1])), quieter, nothing, nothing
+            Utterance(str(index), "a", "", np.full(WINDOW, level, np.float32), np.array([1]), np.array([1])),
+            quieter,
+            nothing,
+            nothing,
         )
         for index, level in enumerate((0.2, 0.4, 0.6))
         for quieter in [np.full(WINDOW, level - 0.1, np.float32)]

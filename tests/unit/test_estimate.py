@@ -18,11 +18,12 @@ import estimate as command
 from slamflow.assets.asset import Asset
 from slamflow.corpora.hub import HubAudio
 from slamflow.errors import InputError
-from slamflow.estimate import rates
-from slamflow.estimate.estimate import Estimate, Sum, Training, add_up, estimate
+from slamflow.estimate import rates, table
+from slamflow.estimate.estimate import Estimate, Sum, Training, add_up, estimate, validation
 from slamflow.estimate.shapes import model_shapes
 from slamflow.estimate.table import state_fits
 from slamflow.lm.flops import Shape, forward_flops_per_token, shape_of, shape_of_config, training_flops_per_token
+from slamflow.lm.objectives import Amount
 from slamflow.lm.zero import layouts
 from slamflow.recipe.recipe import Recipe
 from slamflow.tokenizers import TOKENIZERS
@@ -142,6 +143,30 @@ def test_hours_and_tokens_follow_from_each_other() -> None:
     assert slam.state_gb() == pytest.approx(358_347_904 * 16 / 1e9)
 
 
+def test_validation_is_counted() -> None:
+    """35.85 million tokens of validation after each 1,000 of 17,529 steps, as Slam has it: a sixth of the training."""
+    step = 78 * 1024
+    amount = Amount(1024, 1_400_000_000.0, step, 35.85e6)
+    share, last = validation(amount, 1000, 1.0)
+    assert share * 1.4e9 == pytest.approx(17.5 * 35.85e6 / 3, rel=0.01)
+    assert last == pytest.approx(35.85e6 / 3)
+    assert validation(amount, 1000, 0.02) == (0.02, last)
+    assert validation(amount._replace(validation_tokens=None), 1000, 0.02) == (0.02, 0.0)  # at most that
+    assert validation(amount, 20_000, 0.02) == (0.0, last)  # none on the way
+    assert validation(amount._replace(validation_tokens=0.0), 1000, 0.02) == (0.0, 0.0)
+    rate = H100.tflops * 1e12 * 3600
+    plain, counted = (Training("m", "x", None, 1024, 1e9, None, 2e9, step, *more) for more in ((), (0.02, 12e6)))
+    assert plain.on(H100) == (pytest.approx(1e9 * 2e9 / rate), 1e9)
+    assert counted.on(H100) == (pytest.approx((1.02e9 + 12e6) * 2e9 / rate), 1e9)
+    timed = Training("m", "x", None, 1024, None, 10.0, 2e9, step, 0.02, 12e6)
+    assert timed.on(H100) == (10.0, pytest.approx((10 * rate / 2e9 - 12e6) / 1.02))
+    validated = {"speech": {"encoder": "mhubert", "train": ["books/train"], "validation": ["stories/preference"]}}
+    slam = estimated(recipe(datasets=validated)).trainings[0]
+    tokens = 600 * 14.19 * 0.78 * 25
+    assert slam.last_validation == pytest.approx(tokens / 3)
+    assert slam.validation_share == pytest.approx(min(0.02, tokens / 3 / (100 * step)))
+
+
 def test_a_recipe_by_hand() -> None:
     found = estimated(recipe())
     books, preference = found.speech
@@ -152,7 +177,8 @@ def test_a_recipe_by_hand() -> None:
     assert found.disk["models"] == Sum(2 * 4 * 358_347_904)
     assert found.disk["audio"].value == pytest.approx(10**12, rel=1e-3)
     costs = {cost.rule: cost for cost in found.costs(recipe(), H100)}
-    assert costs["extract_units"].device_hours.value == pytest.approx(50_000 * 9.4 / 1e3 / H100.tflops, rel=1e-3)
+    rate = H100.encoder_tflops["fp32"]
+    assert costs["extract_units"].device_hours.value == pytest.approx(50_000 * 9.4 / 1e3 / rate, rel=1e-3)
     assert costs["train aligned"].device_hours == Sum(0.5)
 
 
@@ -187,6 +213,19 @@ def test_a_downloaded_config_is_read_first(tmp_path: Path) -> None:
     assert model_shapes(layered, ASSETS, tmp_path)["slam"] == shape_of_config(
         config(SMALL, vocab_size=502, num_hidden_layers=1)
     )
+
+
+def test_the_shape_of_a_published_model_is_known_where_transformers_reads_it(tmp_path: Path) -> None:
+    models = {
+        "theirs": {"adapter": "slamkit", "weights": str(tmp_path), "encoder": "mhubert"},
+        "aligned": {"objective": "dpo", "init": "theirs", "pairs": "endings"},
+    }
+    (tmp_path / "config.json").write_text('{"model_type": "speech_language_model"}')
+    [aligned] = estimated(recipe(models=models)).trainings
+    assert (aligned.name, aligned.shape) == ("aligned", None)
+    config(SMALL, vocab_size=502).save_pretrained(tmp_path)
+    [aligned] = estimated(recipe(models=models)).trainings
+    assert aligned.shape == shape_of_config(config(SMALL, vocab_size=502))
 
 
 def test_keys_for_the_estimate_alone_rerun_nothing() -> None:
@@ -225,6 +264,12 @@ def test_the_pocket_has_an_estimate(capsys: pytest.CaptureFixture[str], tmp_path
     assert "train cold" in text
 
 
+def test_the_last_run_is_in_units_of_its_summary() -> None:
+    """Which counts disk in MiB: 100,000 of them are 104.9 GB."""
+    stages = [{"rule": "train", "seconds": 60.0, "disk_mb": None}, {"rule": "rows", "seconds": 7200.0, "disk_mb": 1e5}]
+    assert table.run_rows(stages) == [["rows", "2.00", "104.9 GB"], ["train", "0.02", "-"]]
+
+
 def test_the_overview_has_a_line_for_each_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     command.main(["--configfile", str(ROOT / "config.yaml"), "--overview"])
     head, _, pocket = capsys.readouterr().out.splitlines()
@@ -246,6 +291,25 @@ def test_rates_are_plausible() -> None:
     for device in rates.DEVICES:
         assert device.peak_tflops is None or 0.3 <= device.tflops / device.peak_tflops <= 0.45
     assert math.isclose(rates.slam_rate(16_500), 37.7, abs_tol=0.05)
+
+
+def test_rates_of_encoders_are_below_the_peaks_and_by_precision() -> None:
+    for device in rates.DEVICES:
+        fp32, tf32, bf16 = (device.encoder_tflops[precision] for precision in ("fp32", "tf32", "bf16"))
+        assert fp32 <= tf32 < bf16
+        assert device.peak_tflops is None or bf16 < device.peak_tflops
+    # By hand: 1 TFLOP takes 1 / (0.6 * 66.9) s of products and 0.0176 / (0.8 * 3.35) s of memory.
+    assert H100.encoder_tflops["fp32"] == pytest.approx(1 / (0.02491 + 0.00657), rel=0.01)
+    # A day of Slam's 81,035 hours on its plain cores, as the second look at the GPU path had it (at half the peak).
+    assert 81_035 * 9.4 / 1e3 / H100.encoder_tflops["fp32"] == pytest.approx(23, rel=0.1)
+
+
+def test_another_precision_is_estimated_at_its_rate() -> None:
+    encoder = {"kind": "hubert", "model": "hubert", "codebook": "asset:hubert/km", "precision": "bf16"}
+    of = recipe(encoders={"mhubert": encoder})
+    costs = {cost.rule: cost for cost in estimated(of).costs(of, H100)}
+    expected = 50_000 * 9.4 / 1e3 / H100.encoder_tflops["bf16"]
+    assert costs["extract_units"].device_hours.value == pytest.approx(expected, rel=1e-3)
 
 
 # Several GPUs
@@ -286,10 +350,10 @@ def test_the_state_on_each_gpu_by_hand() -> None:
 
 def test_hours_on_several_gpus(capsys: pytest.CaptureFixture[str]) -> None:
     command.main(["--configfile", str(ROOT / "recipes/slam.yaml"), "--device", "H100", "--gpus", "8"])
-    shown = capsys.readouterr().out
+    shown = capsys.readouterr().out.partition("\nDevices\n")[2]
     head, line = re.findall(r"^(device .*|H100 .*)$", shown, re.MULTILINE)[:2]
     columns, values = (re.split(r"  +", text.strip()) for text in (head, line))
     row = dict(zip(columns, values, strict=False))
-    assert float(row["hours on 8"]) == pytest.approx(float(row["device hours"].rstrip("+")) / 8, abs=0.05)
+    assert float(row["hours on 8"].rstrip("+")) == pytest.approx(float(row["device hours"].rstrip("+")) / 8, abs=0.05)
     with pytest.raises(InputError, match="--gpus 0: at least 1"):
         command.main(["--gpus", "0"])

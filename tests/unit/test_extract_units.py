@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +30,7 @@ import export_units
 import extract_units
 import fit_units
 import import_units
+from slamflow import standing
 from slamflow.audio import decode
 from slamflow.errors import InputError
 from slamflow.files import read_jsonl, sha256_file
@@ -28,8 +39,19 @@ from slamflow.shards.units import SCHEMA as UNIT_SCHEMA
 from slamflow.tokenizers import TOKENIZERS
 from slamflow.tokenizers.codebook import Codebook, Quantizer, read_codebook
 from slamflow.tokenizers.extract import choose_speech
-from slamflow.tokenizers.tokenizer import load_frames
-from slamflow.tokenizers.workers import ahead, chunks
+from slamflow.tokenizers.frames import FrameEncoder
+from slamflow.tokenizers.tokenizer import Encoded, load_frames
+from slamflow.tokenizers.workers import (
+    Loaded,
+    Work,
+    Worker,
+    ahead,
+    batch_seconds_on,
+    by_length,
+    chunks,
+    decode_ahead,
+    encode_ahead,
+)
 from tests.unit.test_units import speech_like, whisper_folder
 
 CPU = torch.device("cpu")
@@ -438,3 +460,231 @@ def test_work_ahead_keeps_the_order_and_its_limit() -> None:
             assert result == 10 * expected
             assert len(taken) <= expected + 5
     assert len(taken) == 20
+
+
+# Decoding ahead
+
+
+def test_decoding_ahead_of_the_encoder_changes_nothing(model: Path, codebook: Path) -> None:
+    rows = good_rows(30)
+    recordings = [row["audio"] for row in rows]
+    recordings[4:4] = [audio for audio, _ in bad_rows().values()]
+    worker = Worker(Work(TOKENIZERS.validate(ENCODER), model, codebook))
+    plain = worker(recordings)
+    for threads in (1, 3):
+        found = list(encode_ahead(worker, iter(recordings), threads))
+        assert [one.reason for one in found] == [one.reason for one in plain]
+        assert [one.samples for one in found] == [one.samples for one in plain]
+        for one, other in zip(found, plain, strict=True):
+            if isinstance(one.encoded, Encoded):
+                assert one.encoded.units.tolist() == other.encoded.units.tolist()
+                assert one.encoded.durations.tolist() == other.encoded.durations.tolist()
+
+
+def test_decoding_stays_within_its_room() -> None:
+    """Ten seconds each, 25 seconds of room: two wait, whatever the threads; a longer one passes alone."""
+    lengths = [10] * 8 + [60] + [10] * 8
+    audio = [flac(np.zeros(seconds * 16000, np.float32)) for seconds in lengths]
+    read: list[int] = []
+
+    def recordings() -> Iterator[bytes]:
+        for number, data in enumerate(audio):
+            read.append(number)
+            yield data
+
+    for taken, samples in enumerate(decode_ahead(lambda data: len(decode(data)), recordings(), 4, 25.0)):
+        assert samples == lengths[taken] * 16000
+        time.sleep(0.02)
+        assert len(read) <= taken + 1 + 2 + 1  # two in the room, and one that was read and waits to be let in
+    assert len(read) == len(audio)
+
+
+def test_what_goes_wrong_while_decoding_ahead_is_raised() -> None:
+    def broken() -> Iterator[bytes]:
+        yield flac(np.zeros(16000, np.float32))
+        raise InputError("the shard is damaged")
+
+    taken = []
+    with pytest.raises(InputError, match="the shard is damaged"):
+        taken.extend(decode_ahead(len, broken(), 2, 25.0))
+    assert len(taken) == 1
+
+    def refuse(data: bytes | None) -> int:
+        raise ValueError(f"no {data!r}")
+
+    with pytest.raises(ValueError, match="no"):
+        list(decode_ahead(refuse, iter([b"x"] * 100), 2, 1.0))
+    first = next(stream := decode_ahead(len, iter([b"x"] * 100_000), 2, 1.0))
+    stream.close()  # who stops taking leaves no thread behind
+    assert first == 1
+    assert not [thread for thread in threading.enumerate() if thread.name == "read audio"]
+
+
+def test_parts_end_with_their_audio_or_their_number() -> None:
+    second = np.zeros(16000, np.float32)
+    parts = list(by_length(iter([second, second, "bad", second, second, second]), 2.0, 10))
+    assert [len(part) for part in parts] == [2, 3, 1]
+    assert [len(part) for part in by_length(iter([second] * 5), 100.0, 2)] == [2, 2, 1]
+
+
+class Narrow:
+    """An encoder with memory for two files."""
+
+    device, dimension, rate_hz, max_samples = CPU, 3, 50.0, None
+
+    def state_count(self, samples: int) -> int:
+        return samples // 320
+
+    def states(self, waves: list[np.ndarray]) -> list[torch.Tensor]:
+        if len(waves) > 2:
+            raise torch.OutOfMemoryError("too much")
+        return [torch.full((len(wave) // 320, 3), float(wave[0])) for wave in waves]
+
+
+def test_a_batch_without_memory_is_halved(caplog: pytest.LogCaptureFixture) -> None:
+    waves = [np.full(16000 + 320 * number, number, np.float32) for number in range(7)]
+    frames = FrameEncoder(Narrow(), 50.0, 30.0, batch_seconds=1000.0).encode(waves)
+    assert [(len(one), float(one[0, 0])) for one in frames] == [(50 + number, number) for number in range(7)]
+    assert "no memory for 7 windows at once" in caplog.text
+
+
+def test_batches_grow_with_the_memory_of_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert batch_seconds_on(CPU) == 0.0
+    found = []
+    for gigabytes in (8, 24, 80, 1000):
+        card = types.SimpleNamespace(total_memory=gigabytes * 1e9)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, card=card: card)
+        found.append(batch_seconds_on(torch.device("cuda")))
+    assert found == [160.0, 240.0, 800.0, 1280.0]
+
+
+# One process for several shards
+
+
+def test_an_encoder_stays_open_while_nothing_changes(tmp_path: Path, model: Path, codebook: Path) -> None:
+    own = tmp_path / "codebook.safetensors"
+    own.write_bytes(codebook.read_bytes())
+    work = Work(TOKENIZERS.validate(ENCODER), model, own)
+    with Loaded() as loaded:
+        first = loaded.encoder(work, 1)
+        assert loaded.encoder(work, 1) is first
+        read_codebook(codebook).save(own)
+        assert loaded.encoder(work, 1) is not first
+        with pytest.raises(InputError, match="but clusters is 13"):
+            loaded.encoder(dataclasses.replace(work, settings=TOKENIZERS.validate(ENCODER | {"clusters": 13})), 1)
+        assert [one.reason for one in loaded.encoder(work, 1).encode([b""])] == ["empty file"]
+
+
+def test_a_process_that_stays_gives_the_same_shards(
+    tmp_path: Path, model: Path, codebook: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(standing, "has_gpu", lambda: True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(Path(extract_units.__file__).parent))
+    place = standing.place_of(Path(extract_units.__file__))
+    shards = [write_shard(tmp_path / f"{name}.parquet", good_rows(4, name)) for name in "ab"]
+    pids = set()
+    for shard in shards:
+        name = shard.stem
+        run_extract(tmp_path / "plain" / name, shard, codebook, model)
+        caplog.clear()
+        run_extract(tmp_path / "stays" / name, shard, codebook, model, "--stay", "30")
+        assert "4 utterances" in caplog.text
+        pids.add(int(place.with_suffix(".lock").read_text()))
+        for file in ("x.parquet", "x.json", "x.quarantine.jsonl"):
+            same = [(tmp_path / way / name / file).read_bytes() for way in ("plain", "stays")]
+            assert same[0] == same[1]
+    assert len(pids) == 1
+    with pytest.raises(SystemExit) as ended:
+        run_extract(tmp_path, shards[0], codebook, model, "--stay", "30", clusters=13)
+    assert ended.value.code == 1
+    assert "12 centroids, but clusters is 13" in caplog.text
+    os.kill(pids.pop(), signal.SIGTERM)
+
+
+WAITS = """
+import sys, time
+from pathlib import Path
+from slamflow import standing
+standing.serve(Path(sys.argv[1]), lambda seconds: time.sleep(float(seconds[0])), 0.5)
+"""
+
+
+def gone(pid: int, within: float = 5.0) -> bool:
+    """Whether a process ends in this time."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if not is_running(str(pid)):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_process_that_stays_ends_with_its_caller_or_when_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(extract_units.__file__).parent))
+    place = tmp_path / "socket"
+    start = [sys.executable, "-c", WAITS, str(place)]
+    assert standing.ask(place, start, ["0.01"]) == 0
+    pid = int(place.with_suffix(".lock").read_text())
+    assert gone(pid)  # idle
+    assert not place.exists()
+    code = "from pathlib import Path\nfrom slamflow import standing\n"
+    code += f"standing.ask(Path({str(place)!r}), {start!r}, ['60'])"
+    caller = subprocess.Popen([sys.executable, "-c", code])
+    end = time.monotonic() + 20
+    while int(place.with_suffix(".lock").read_text() or pid) == pid and time.monotonic() < end:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    other = int(place.with_suffix(".lock").read_text())
+    assert other != pid
+    caller.kill()
+    caller.wait()
+    assert gone(other)
+
+
+def test_without_a_process_that_stays_a_call_does_its_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing, "START_SECONDS", 0.2)
+    assert standing.ask(tmp_path / "socket", [sys.executable, "-c", "pass"], ["x"]) is None
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / f"slamflow-{os.getuid()}").mkdir(mode=0o777)
+    (tmp_path / f"slamflow-{os.getuid()}").chmod(0o777)
+    assert standing.place_of(Path(__file__)) is None  # others could put a socket there
+
+
+ENDLESS = """
+from slamflow.tokenizers import TOKENIZERS
+from slamflow.tokenizers.workers import Work, encoder_pool
+with encoder_pool(Work(TOKENIZERS.validate({"kind": "logmel"}), None, None), 2) as pool:
+    for _ in pool.encode(iter(lambda: b"", None)):
+        pass
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_end_with_a_job_that_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(extract_units.__file__).parent))
+    parent = subprocess.Popen([sys.executable, "-c", ENDLESS])
+    listed = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    end = time.monotonic() + 60
+    while len(workers := listed.read_text().split()) < 2 and time.monotonic() < end:
+        time.sleep(0.1)
+    assert len(workers) == 2
+    time.sleep(0.5)  # they have begun
+    parent.terminate()
+    assert parent.wait(10) == -signal.SIGTERM
+    end = time.monotonic() + 10
+    while (left := [pid for pid in workers if is_running(pid)]) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert left == []
+
+
+def is_running(pid: str) -> bool:
+    """Whether a process is there, and no corpse that nobody has asked about."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

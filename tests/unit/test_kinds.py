@@ -19,7 +19,7 @@ from slamflow.kinds import Family
 from slamflow.lm.objectives import OBJECTIVES
 from slamflow.recipe.base import Settings, canonical
 from slamflow.scorers import BASELINES
-from slamflow.text import PAIR_TEXTS, TEXT_SOURCES
+from slamflow.text import PAIR_SOURCES, PAIR_TEXTS, TEXT_SOURCES
 from slamflow.tokenizers import TOKENIZERS
 from slamflow.tts import ENGINES
 from slamflow.vocoders import VOCODERS
@@ -32,6 +32,7 @@ FAMILIES = [
     CORPORA,
     ENGINES,
     OBJECTIVES,
+    PAIR_SOURCES,
     PAIR_TEXTS,
     TEXT_SOURCES,
     TOKENIZERS,

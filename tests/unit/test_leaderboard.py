@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -14,10 +15,15 @@ import yaml
 import render_leaderboard
 from slamflow.errors import InputError
 from slamflow.evaluation.scores import aggregation_intervals, aggregations
+from slamflow.jobs.leaderboard import LeaderboardJobs
+from slamflow.recipe.recipe import Recipe
 from slamflow.recipe.report import RenderLeaderboard
 from slamflow.report.leaderboard import convention, leaderboard, render
 from slamflow.report.published import SECTIONS, TABLE, published_table
 from slamflow.shards.items import Item
+from slamflow.strict_yaml import load_yaml
+
+ROOT = Path(__file__).parents[2]
 
 # docs/SLAM.md of slp-rl/slamkit at 0ccce5a, with its own names, dashes and order.
 SLAM_MD = """
@@ -143,7 +149,10 @@ SETTINGS = RenderLeaderboard(
     recipe="board",
     rehearsal=False,
     benchmarks={"sblimp": "sblimp", "sblimp_other_units": "sblimp", "tstorycloze": "tstorycloze", "salmon": "salmon"},
-    models={"twist_350m": "public weights", "scaled_optimal": "public weights", "own <model>": "trained here"},
+    models={
+        **dict.fromkeys(["twist_350m", "scaled_optimal", "gslm"], "public weights"),
+        "own <model>": "trained here",
+    },
     references={"length": "counts units", "truth": "the rest"},
     protocol=["sblimp: the published recordings, from a folder."],
 )
@@ -208,6 +217,40 @@ def test_a_baseline_has_a_row_for_each_encoder() -> None:
         "length, units of hubert": 51.0,
     }
     assert {row["remark"] for row in rows.values()} == {"counts units"}
+
+
+def test_models_of_units_that_know_text_have_no_row() -> None:
+    summary = copy.deepcopy(SUMMARY)
+    summary["benchmarks"] = [score("of_whisper"), score("of_whisper", "salmon"), *summary["benchmarks"]]
+    summary["generation"].insert(0, {**summary["generation"][1], "model": "of_whisper"})
+    assert leaderboard(SETTINGS, published_table(), summary, SPEECH) == leaderboard(
+        SETTINGS, published_table(), SUMMARY, SPEECH
+    )
+
+
+def test_benchmarks_in_units_that_know_text_have_no_column() -> None:
+    values = load_yaml(ROOT / "recipes/leaderboard.yaml")
+    fit = {"corpora": ["salmon/test"]}
+    values["encoders"]["whisper"] = {"kind": "whisper", "model": "whisper_tiny_en", "clusters": 200, "fit": fit}
+    values["models"]["of_whisper"] = {"adapter": "slamkit", "weights": "slam", "encoder": "whisper"}
+    values["benchmarks"]["sblimp_whisper"] = {**values["benchmarks"]["sblimp"], "encoder": "whisper"}
+    jobs = LeaderboardJobs(Recipe.model_validate(values), ROOT / "workflow_scripts")
+    assert jobs.models() == [name for name in values["models"] if name != "of_whisper"]
+    columns = jobs.columns()
+    assert "sblimp_whisper" not in columns
+    assert {columns[name] for name in ("sblimp", "sblimp_hubert")} == {"sblimp"}
+
+
+def test_the_protocol_says_where_recordings_are_from() -> None:
+    values = load_yaml(ROOT / "recipes/leaderboard.yaml")
+    stories = values["corpora"]["spoken_sstorycloze"]
+    values["corpora"]["spoken_sstorycloze"] = {**stories, "path": None, "archives": ["stories.zip"]}
+    jobs = LeaderboardJobs(Recipe.model_validate(values), ROOT / "workflow_scripts")
+    protocol = json.loads(jobs.render_leaderboard(None))["protocol"]
+    assert "sstorycloze: the published recordings, from archives." in protocol
+    assert "tstorycloze: the published recordings, from a folder." in protocol
+    assert "sblimp: the published recordings, speed/sBLIMP (commit not pinned)." in protocol
+    assert "salmon: the published recordings, slprl/SALMon (commit 9aea707934)." in protocol
 
 
 def test_items_that_are_made_here_do_not_count(board: dict[str, Any]) -> None:

@@ -164,8 +164,8 @@ def test_what_pairs_have_in_common_is_computed_once_and_changes_nothing(make, po
     rows = likelihood.rows_of(documents, 128)
     assert 15 < sum(row.second is not None for row in rows) < 40
     assert sorted(index for row in rows for index in (row.first, row.second) if index is not None) == list(range(80))
-    assert all(likelihood.read_tokens(row, documents) <= 128 for row in rows)
-    saved = 1 - sum(likelihood.read_tokens(row, documents) for row in rows) / sum(len(doc) - 1 for doc in documents)
+    assert all(row.width(documents) <= 128 for row in rows)
+    saved = 1 - sum(row.width(documents) for row in rows) / sum(len(doc) - 1 for doc in documents)
     assert saved > 0.2
     together = mean_nll(scorer, some)
     alone = [mean_nll(scorer, [units])[0] for units in some]
@@ -176,12 +176,21 @@ def test_what_pairs_have_in_common_is_computed_once_and_changes_nothing(make, po
     assert together[2] == together[42]  # a tie, to the last bit
 
 
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.bos}-{layout.eos}")
+def test_a_shared_row_follows_the_layout(layout: Layout) -> None:
+    model = llama()
+    scorer = LanguageModelScorer(model, Vocabulary(UNITS, layout=layout))
+    some = [units for units in pairs_that_begin_alike(4, 6) if units.size > 1]
+    assert any(row.second is not None for row in likelihood.rows_of([scorer.document(units) for units in some], 128))
+    np.testing.assert_allclose(mean_nll(scorer, some), [slow_mean_nll(model, u, layout) for u in some], atol=1e-5)
+
+
 def test_by_hand_which_documents_share_a_row() -> None:
     """[1 5 5 5 2] and [1 5 5 5 3 4] have 4 tokens in common; the fourth is read twice: 4 + 2 positions, not 4 + 5."""
     documents = [np.array(tokens) for tokens in ([1, 9, 9], [1, 5, 5, 5, 3, 4], [1, 8, 8, 8], [1, 5, 5, 5, 2])]
     rows = likelihood.rows_of(documents, None)
     assert rows == [likelihood.Row(3, 1, 3), likelihood.Row(2), likelihood.Row(0)]
-    assert [likelihood.read_tokens(row, documents) for row in rows] == [6, 3, 2]
+    assert [row.width(documents) for row in rows] == [6, 3, 2]
     assert likelihood.rows_of(documents, 5)[:2] == [likelihood.Row(3), likelihood.Row(1)]
     assert likelihood.rows_of([], None) == []
 
@@ -348,6 +357,30 @@ def test_only_what_changed_is_scored_again(tmp_path: Path, monkeypatch: pytest.M
     assert scored(both) == [12, 7]
 
 
+def test_a_score_that_was_not_finished_is_not_taken_for_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between its two files, whatever is scored next."""
+    scorer = LanguageModelScorer(llama(), VOCABULARY)
+    items = some_items(60)
+    paths = tmp_path / "score.json", tmp_path / "pairs.parquet"
+
+    def write(model: str) -> None:
+        good, bad = [item.good for item in items], [item.bad for item in items]
+        scores.write_scores(items, good, bad, scorer, {"model": model}, *paths, made_from=model)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    write("one")
+    assert scores.is_made_from("one", *paths)
+    monkeypatch.setattr(scores, "write_table", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write("other")
+    assert files.read_json(paths[0])["model"] == "other"
+    assert not any(scores.is_made_from(name, *paths) for name in ("one", "other"))
+
+
 def test_what_is_too_long_is_left_out_and_counted(tmp_path: Path) -> None:
     """The longest that fits has as many units as positions but one: all tokens but the last are read."""
     save(llama(), tmp_path / "model")
@@ -376,22 +409,10 @@ def test_where_all_is_too_long_there_is_no_accuracy(tmp_path: Path) -> None:
     assert len(scores.read_pairs(tmp_path / "scores/a.parquet")) == 0
 
 
-def test_a_vocabulary_without_bos_and_eos(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All tokens behind the first are scored, whatever the document is; one token alone is too short."""
-    monkeypatch.setattr(Vocabulary, "document", lambda _self, tokens: np.asarray(tokens, dtype=np.int64))
-    model = llama()
-    scorer = LanguageModelScorer(model, VOCABULARY)
-    some = [units for units in sequences(5, 12) if units.size > 1]
-    sums, counts = scorer.nll(some)
-    assert counts.tolist() == [units.size - 1 for units in some]
-    tokens = torch.from_numpy(some[0].astype(np.int64) + 2)
-    with torch.no_grad():
-        chances = torch.log_softmax(model(input_ids=tokens[None]).logits[0, :-1].double(), -1)
-    assert sums[0] == pytest.approx(-float(chances.gather(1, tokens[1:, None]).sum()), abs=1e-3)
+def test_one_unit_alone_is_too_short_without_bos_and_eos() -> None:
+    scorer = LanguageModelScorer(llama(), Vocabulary(UNITS, layout=LAYOUTS[0]))
     item = Item("a", None, "a", np.array([3], np.uint16), np.array([3, 4], np.uint16))
     assert scorer.readable([item]) == ([], {"too_short": 1})
-    with pytest.raises(InputError, match="without a scored token"):
-        scorer.nll([item.good])
 
 
 def test_folder_without_a_model(tmp_path: Path) -> None:

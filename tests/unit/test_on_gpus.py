@@ -155,12 +155,15 @@ class Resources(dict[str, Any]):
 @pytest.mark.parametrize(
     ("resources", "expected"),
     [
-        ({"gpu": 0, "processes": 0}, "torchrun --standalone --nproc_per_node=1 SCRIPT"),
-        ({"gpu": 0, "processes": 4}, "torchrun --standalone --nproc_per_node=4 SCRIPT"),
-        ({"gpu": 2, "processes": 0}, "python LAUNCHER --count 2 -- torchrun --standalone --nproc_per_node=2 SCRIPT"),
+        ({"gpu": 0, "processes": 0}, "CUDA_VISIBLE_DEVICES= torchrun --standalone --nproc_per_node=1 SCRIPT"),
+        ({"gpu": 0, "processes": 4}, "CUDA_VISIBLE_DEVICES= torchrun --standalone --nproc_per_node=4 SCRIPT"),
+        (
+            {"gpu": 2, "processes": 0},
+            "python LAUNCHER --count 2 -- torchrun --standalone --nproc_per_node=2 SCRIPT --gpus 2",
+        ),
         (
             {"gpu": 16, "processes": 0, "nodes": 2, "torchrun": "srun --nodes=2 torchrun --nnodes=2"},
-            "python LAUNCHER --count 8 -- srun --nodes=2 torchrun --nnodes=2 --nproc_per_node=8 SCRIPT",
+            "python LAUNCHER --count 8 -- srun --nodes=2 torchrun --nnodes=2 --nproc_per_node=8 SCRIPT --gpus 8",
         ),
     ],
 )

@@ -39,8 +39,9 @@ Speed = Callable[[float], float]
 class Simulated:
     """A training that only lets time pass."""
 
-    def __init__(self, takes: Speed, validation: int, save: float, **changes: Any) -> None:
-        """A validation takes as long as `validation` steps, a save `save` seconds."""
+    def __init__(self, takes: Speed, validation: int, save: float, part: float = 1.0, **changes: Any) -> None:
+        """The last validation takes as long as `validation` steps, others a `part` of it, a save `save` seconds."""
+        self.part = part
         values = {"hours": 1.0, "learning_rate": 1.0, "min_learning_rate": 0.1, "warmup": 0.05, **changes}
         self.settings = TrainingSettings.model_validate(values)
         self.takes, self.validation, self.save = takes, validation, save
@@ -59,7 +60,7 @@ class Simulated:
     def run(self, guess: float = 0.0, kill_at: float = float("inf")) -> bool:
         """Train until the end (True), or until `kill_at` seconds of work are done (False)."""
         step = self.saved_step
-        pace = TimePace(self.settings, self.record, self.worked, guess, clock=lambda: self.now)
+        pace = TimePace(self.settings, self.record, self.worked, guess, self.part, clock=lambda: self.now)
         while True:
             decision = pace.decide(step)
             self.rates.append(decision.learning_rate)
@@ -68,7 +69,8 @@ class Simulated:
             step += 1
             if decision.validate:
                 self.events.append("validation")
-                pace.add("validation", sum(self.wait(self.takes(self.worked)) for _ in range(self.validation)))
+                steps = self.validation if decision.last else round(self.part * self.validation)
+                pace.add("validation", sum(self.wait(self.takes(self.worked)) for _ in range(steps)))
             if self.worked >= kill_at:
                 return False
             if decision.save:
@@ -176,6 +178,16 @@ def test_saves_are_never_far_apart_in_time() -> None:
     training = Simulated(steady(2.0), 0, 5.0, save_every=10**6)
     training.run()
     assert training.events.count("save") == pytest.approx(50, abs=2)
+
+
+@pytest.mark.parametrize("name", SPEEDS)
+def test_a_last_validation_that_is_ten_times_as_long_has_its_time(name: str) -> None:
+    training = Simulated(SPEEDS[name], 60, 10.0, part=0.1, validate_every=30, save_every=150)
+    assert training.run(guess=40.0)
+    assert training.worked == pytest.approx(HOUR, rel=0.04)
+    assert training.events[-2:] == ["validation", "save"]
+    assert training.used == sorted(training.used)
+    assert training.rates[-1] == 0.1
 
 
 def test_steps_need_no_clock() -> None:

@@ -238,6 +238,16 @@ def test_padded_rows_have_one_piece_each(tmp_path: Path) -> None:
     assert sorted(pieces[0] for pieces in rows) == sorted(chunks)
 
 
+def test_all_shards_by_one_pattern(tmp_path: Path) -> None:
+    shards = [write_shard(tmp_path / f"units/{number:04d}-of-0003.parquet", [[number] * 5]) for number in range(3)]
+    pack(shards, tmp_path / "named")
+    pack([tmp_path / "units/????-of-0003.parquet"], tmp_path / "matched")
+    assert (tmp_path / "named/manifest.json").read_bytes() == (tmp_path / "matched/manifest.json").read_bytes()
+    shards[1].unlink()
+    with pytest.raises(InputError, match=r"0001-of-0003\.parquet: no such file"):
+        pack([tmp_path / "units/????-of-0003.parquet"], tmp_path / "matched")
+
+
 def test_unit_outside_the_vocabulary_names_file_and_id(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "a.parquet", [[1], [], [49, 3], [50, 4]])
     with pytest.raises(InputError, match=r"a\.parquet: doc-3 has the unit 50, but a vocabulary of 50 units ends at 49"):
@@ -338,3 +348,45 @@ def test_rows_of_a_mixture_hold_each_corpus_in_proportion(tmp_path: Path) -> Non
     more = job.model_copy(update={"weights": {**weights, "more/train": 1.0}})
     with pytest.raises(InputError, match="more/train has no documents"):
         packing.pack_files(paths, more, tmp_path / "other")
+
+
+# The rows that an earlier, slower packer wrote (commit abce93a), each with what was asked of it.
+PINNED = {
+    "masked": ({}, "47c3fc3c883041c9"),
+    "long": ({"context": 16}, "f77d518573894ae1"),
+    "joined": ({"documents": "joined"}, "7578b9bd58e93f52"),
+    "padded": ({"documents": "padded"}, "7b55d1bc1b923c73"),
+    "weights": ({"weights": {"a/train": 1.0, "b/train": 0.2}}, "87dfee33a438aa01"),
+    "joined_weights": ({"documents": "joined", "weights": {"a/train": 0.3, "b/train": 1.0}}, "42295d6b181e7d8d"),
+}
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_rows_are_as_ever_and_the_same_in_one_stretch_or_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    more, pinned = PINNED[name]
+    random = np.random.default_rng(3)
+    shards = [
+        write_shard(
+            tmp_path / f"{corpus}/train/{shard:04d}-of-0002.parquet",
+            [random.integers(0, 50, random.integers(0, 60)).tolist() for _ in range(150)],
+            first_id=150 * shard,
+        )
+        for corpus in "ab"
+        for shard in range(2)
+    ]
+    manifest = pack(shards, tmp_path / "once", **more)
+    batch = Rows(tmp_path / "once").read(range(manifest["rows"]))
+    assert files.sha256_json([batch.input_ids.tolist(), batch.document.tolist()])[:16] == pinned
+    # Stretches of few rows, and parts of 7 pieces on the way there.
+    monkeypatch.setattr(packing, "STRETCH_POSITIONS", 256)
+    monkeypatch.setattr(packing, "POSITIONS_AT_ONCE", 128)
+    monkeypatch.setattr(packing, "PIECES_AT_ONCE", 7)
+    many = pack(shards, tmp_path / "many", **more)
+    assert np.array_equal(Rows(tmp_path / "many").read(range(many["rows"])).input_ids, batch.input_ids)
+    assert np.array_equal(Rows(tmp_path / "many").read(range(many["rows"])).document, batch.document)
+    assert {**many, "sha256": ""} == {**manifest, "sha256": ""}
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == sorted(
+        path.name for path in (tmp_path / "once").iterdir()
+    )

@@ -178,6 +178,16 @@ def test_endings_are_put_behind_what_both_have_in_common(tmp_path: Path) -> None
         wave, rate = soundfile.read(opened(), dtype="float32")
         assert rate == RATE
         assert (wave * 32768).tolist() == [1] * (RATE // 2) + [ending] * (RATE // 2)
+    # Channels are averaged, as elsewhere; and what is cut short is not taken.
+    both = np.array([[6, 2]] * (RATE // 2), np.int16)
+    soundfile.write(tmp_path / "7_correct.wav", both, RATE, subtype="PCM_16")
+    cut_short = (tmp_path / "7_incorrect.wav").read_bytes()[:-100]
+    (tmp_path / "7_incorrect.wav").write_bytes(cut_short)
+    (pair,) = pairs_of(tmp_path)
+    wave, _ = soundfile.read(pair.open[0](), dtype="float32")
+    assert (wave * 32768).tolist() == [1] * (RATE // 2) + [4] * (RATE // 2)
+    with pytest.raises(AudioError, match="truncated"):
+        pair.open[1]()
 
 
 # Order
@@ -276,6 +286,28 @@ def test_what_is_wrong_with_an_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "cut.tar.bz2").write_bytes(bz2.compress(whole.getvalue())[:-20])
     with pytest.raises(InputError, match=r"cut\.tar\.bz2: truncated or damaged"):
         read(tmp_path / "cut.tar.bz2")
+    # Between two members: tarfile would take it for whole.
+    with tarfile.open(fileobj=io.BytesIO(whole.getvalue())) as archive:
+        last = archive.getmembers()[-1].offset
+    (tmp_path / "cut.tar").write_bytes(whole.getvalue()[:last])
+    with pytest.raises(InputError, match=r"cut\.tar: truncated or damaged"):
+        read(tmp_path / "cut.tar")
+
+
+def test_two_archives_with_the_same_recordings_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "f", "a_correct.wav", "a_incorrect.wav")
+    write(tmp_path / "g", "b_correct.wav", "b_incorrect.wav")
+    for name in "fg":
+        (tmp_path / name / "README.txt").write_text(name)
+        zipped(tmp_path / name, tmp_path / f"{name}.zip")
+    zipped(tmp_path / "f", tmp_path / "again.zip")
+    with archive_files([tmp_path / "f.zip", tmp_path / "g.zip"], "set/dev", tmp_path) as found:
+        assert len(list(folder_pairs(found))) == 2
+    with (
+        pytest.raises(InputError, match=r"f\.zip and .*again\.zip both have set/dev/a_correct\.wav"),
+        archive_files([tmp_path / "f.zip", tmp_path / "again.zip"], "set/dev", tmp_path),
+    ):
+        pass
 
 
 def test_one_place_alone() -> None:

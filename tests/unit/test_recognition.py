@@ -147,6 +147,47 @@ def test_transcripts_keep_their_order_and_are_greedy(monkeypatch: pytest.MonkeyP
     assert sorted(options["without_timestamps"] for options in Model.asked) == [False, True, True, True, True]
 
 
+class WithoutCublas(Model):
+    """What CTranslate2 does where its libraries are missing: it loads, and fails when it computes."""
+
+    def transcribe(self, wave: np.ndarray, **options: Any) -> tuple[list[Segment], None]:
+        if self.options["device"] == "cuda":
+            raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")
+        return super().transcribe(wave, **options)
+
+
+def test_without_the_libraries_of_cuda_the_recognizer_takes_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(whisper.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(whisper, "load_cublas", lambda: None)
+    wave = np.zeros(100, np.float32)
+    for kind, device, number in ((WithoutCublas, "cpu", "int8_float32"), (Model, "cuda", "float16")):
+        caplog.clear()
+        monkeypatch.setattr(whisper, "WhisperModel", kind)
+        recognizer = WhisperRecognizer(Path("anywhere"))
+        assert recognizer.transcribe(wave) == "100 samples."
+        assert (recognizer.device, recognizer.model.options["device"]) == (device, device)
+        assert recognizer.model.options["compute_type"] == number
+        assert ("pip install -r requirements-gpu.txt" in caplog.text) == (device == "cpu")
+    monkeypatch.setattr(whisper.torch.cuda, "is_available", lambda: False)
+    assert WhisperRecognizer(Path("anywhere")).device == "cpu"
+
+
+def test_the_cublas_that_pip_installed_is_loaded_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "site/nvidia/cublas/lib"
+    folder.mkdir(parents=True)
+    loaded: list[str] = []
+    monkeypatch.setattr(whisper.sys, "path", [str(tmp_path / "site"), str(tmp_path / "nowhere")])
+    monkeypatch.setattr(whisper.ctypes, "CDLL", lambda path, **_: loaded.append(Path(path).name))
+    whisper.load_cublas()
+    assert loaded == []
+    for name in ("libcublas.so.12", "libcublasLt.so.12"):
+        (folder / name).touch()
+    whisper.load_cublas()
+    assert loaded == ["libcublasLt.so.12", "libcublas.so.12"]
+
+
 @pytest.mark.parametrize(("seconds", "frames"), [(0.0, 1500), (1.0, 1500), (12.4, 1500), (12.6, 3000), (31.0, 3000)])
 def test_speech_that_leaves_silence_behind_is_heard_in_half_a_window(
     seconds: float, frames: int, monkeypatch: pytest.MonkeyPatch

@@ -113,6 +113,7 @@ SUMMARY = {
         "per_original": 0.112,
         "per_resynthesis": 0.171,
         "per_gap_ci95": [0.04, 0.08],
+        "phone_purity": {"frames": 12_345, "phone_purity": 0.512, "cluster_purity": 0.123, "pnmi": 0.456},
         "dnsmos": {
             scale: {"original": 3.5, "resynthesis": 3.25, "gap_ci95": [-0.31, -0.19]}
             for scale in ("signal", "background", "overall")
@@ -129,6 +130,7 @@ SUMMARY = {
             "validation_loss": {},
             "parameters": 2_345_678,
             "seconds": 185.0,
+            "mfu": None,
             "device": EVIL,
         }
         for model in ("cold", "warm", "tuned")
@@ -356,6 +358,14 @@ def test_numbers_are_those_of_the_summary(page: str) -> None:
     assert all(shown in text for shown in ("17.2", "1.50 h", "1,234 utterances, 5 set aside", "6:10 min", "1,319 MiB"))
 
 
+def test_the_share_of_a_devices_peak_is_shown_where_it_is_known(run: Path, tmp_path: Path, page: str) -> None:
+    assert "MFU" not in page
+    first, *others = SUMMARY["training"]
+    shown = render(run, tmp_path, summary={**SUMMARY, "training": [{**first, "mfu": 0.4321}, *others]})
+    rows = {row[0]: row for row in cells(shown) if row[1:2] == [EVIL] and len(row) == 8}
+    assert [rows[name][6] for name in ("cold", "warm")] == ["43.2 %", ""]
+
+
 def test_test_comes_before_dev_and_both_are_named(page: str) -> None:
     test, dev = page.index("cloze, test</h3>"), page.index("cloze, dev</h3>")
     assert test < page.index("<details><summary>Results on dev") < dev
@@ -402,6 +412,14 @@ def test_text_supervision_is_stated(run: Path, tmp_path: Path, page: str) -> Non
     recipe = copy.deepcopy(RECIPE)
     recipe["encoders"]["w"] = {"kind": "hubert", "model": "m", "clusters": 8, "fit": {"corpora": ["stories/train"]}}
     assert "supervised by text" not in render(run, tmp_path, recipe=recipe)
+
+
+def test_the_order_of_the_prompts_is_said(run: Path, tmp_path: Path, page: str) -> None:
+    assert "the first prompts in the order of a hash of their ids, not hand-picked" in page
+    vocoders = {"w": {"corpora": ["stories/train"], "held_out": ["stories/test"]}}
+    generation = {"corpus": "stories", "encoder": "w", "sampling": {"order": "name"}}
+    named = render(run, tmp_path, recipe={**RECIPE, "vocoders": vocoders, "generation": generation})
+    assert "the first prompts by name, not hand-picked" in named
 
 
 def test_losses_are_compared_at_equal_tokens(page: str) -> None:
@@ -526,6 +544,22 @@ def test_uses_of_assets_are_found() -> None:
     assert asset_uses(Recipe.model_validate(recipe), ["km"]) == {"km": ["encoders.w.codebook"]}
 
 
+def test_a_part_of_the_recipe_that_is_called_as_an_asset_does_not_use_it() -> None:
+    dpo = {"objective": "dpo", "init": "cold", "pairs": "endings", "wandb_project": "tiny"}
+    recipe = Recipe.model_validate(
+        {
+            **RECIPE,
+            "models": {**RECIPE["models"], "tuned": dpo},
+            "benchmarks": {"cloze": {**RECIPE["benchmarks"]["cloze"], "models": ["cold", "warm"]}},
+            "evaluation": {"voices": ["others"]},
+        }
+    )
+    parts = ["stories", "others", "w", "speech", "endings", "cold", "warm", "tuned", "cloze", "tiny"]
+    assert asset_uses(recipe, parts) == {}
+    named = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"text_model": "cold"})})
+    assert asset_uses(named, parts) == {"cold": ["evaluation.text_model"]}
+
+
 @pytest.mark.parametrize(
     ("licence", "said"),
     [
@@ -538,7 +572,8 @@ def test_uses_of_assets_are_found() -> None:
 )
 def test_what_follows_from_licences(licence: str, said: str) -> None:
     asset = UsedAsset(licence=licence, citation="c", keys=["corpora.a.speech.model"])
-    other = UsedAsset(licence="CC-BY-NC-4.0", citation="c", keys=["vocoders.w.recognizer", "generation.text_model"])
+    keys = ["vocoders.w.recognizer", "vocoders.w.dnsmos", "generation.text_model"]
+    other = UsedAsset(licence="CC-BY-NC-4.0", citation="c", keys=keys)
     speech = {"engine": "kokoro", "voices": ["a"], "model": "voice"}
     corpora = {name: {**RECIPE["corpora"][name], "speech": speech} for name in RECIPE["corpora"]}
     recipe = Recipe.model_validate({**RECIPE, "corpora": corpora})

@@ -121,6 +121,88 @@ def test_sigterm_saves_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert_equal(unbroken, run(tmp_path, "broken"))
 
 
+def validated(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Train a tiny model in 12 steps with a validation after each 6, two rows at once; returns its curve."""
+    for part, seed in (("train", 0), ("validation", 1)):
+        if not (folder / part).exists():
+            write_rows(folder / part, seed=seed)
+    machine = Machine(threads=1, micro_batch_tokens=2 * CONTEXT)
+    inputs = Inputs(train=folder / "train", validation={"held/out": folder / "validation"})
+    train(settings(validate_every=6, validation_share=0.25), inputs, folder / f"state.{name}", folder / name, machine)
+    curve = files.read_jsonl(folder / name / "metrics.jsonl")
+    for line in curve:
+        del line["tokens_per_second"]
+    return curve
+
+
+def signal_in_loss(monkeypatch: pytest.MonkeyPatch, training: bool, call: int) -> list[bool]:
+    """Send SIGTERM from within one call of the loss, counted from 1 among those of training or of validation.
+
+    Returns a list that grows by one element with each such call.
+    """
+    loss = NextToken.loss
+    calls: list[bool] = []
+
+    def signalling(self: NextToken, model: Any, batch: Any) -> Any:
+        if torch.is_grad_enabled() == training:
+            calls.append(training)
+            if len(calls) == call:
+                os.kill(os.getpid(), signal.SIGTERM)
+        return loss(self, model, batch)
+
+    monkeypatch.setattr(NextToken, "loss", signalling)
+    return calls
+
+
+@pytest.mark.parametrize(("call", "step"), [(2, 6), (12, 12)])
+def test_sigterm_during_a_long_validation_saves_and_ends(
+    call: int, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one on the way, and in the last one; it is made when the training goes on."""
+    unbroken = validated(tmp_path, "unbroken")
+    calls = signal_in_loss(monkeypatch, training=False, call=call)
+    with pytest.raises(SystemExit) as stopped:
+        validated(tmp_path, "broken")
+    assert stopped.value.code == 143
+    assert len(calls) == call  # no micro-batch more
+    assert [path.name for path in (tmp_path / "state.broken").glob("step-*")] == [f"step-{step}"]
+    monkeypatch.undo()
+    assert validated(tmp_path, "broken") == unbroken
+    models = [load_file(tmp_path / name / "model.safetensors") for name in ("unbroken", "broken")]
+    assert_equal(*models)
+    records = [files.read_json(tmp_path / name / "training.json") for name in ("unbroken", "broken")]
+    assert records[0]["validation_loss"] == records[1]["validation_loss"]
+
+
+@pytest.mark.parametrize(("call", "step"), [(9, 4), (10, 5), (11, 5), (24, 12)])
+def test_sigterm_within_a_step(call: int, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step has two micro-batches: in the first one it is left and made again, in the second one it is done."""
+    unbroken = validated(tmp_path, "unbroken")
+    signal_in_loss(monkeypatch, training=True, call=call)
+    with pytest.raises(SystemExit) as stopped:
+        validated(tmp_path, "broken")
+    assert stopped.value.code == 143
+    assert [path.name for path in (tmp_path / "state.broken").glob("step-*")] == [f"step-{step}"]
+    monkeypatch.undo()
+    assert validated(tmp_path, "broken") == unbroken
+    assert_equal(*(load_file(tmp_path / name / "model.safetensors") for name in ("unbroken", "broken")))
+
+
+def test_a_step_that_is_saved_is_not_saved_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saves = []
+    original = state.save
+
+    def counted(folder: Path, step: int, *more: Any) -> None:
+        saves.append(step)
+        original(folder, step, *more)
+
+    monkeypatch.setattr(state, "save", counted)
+    stop_at(monkeypatch, 8, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit):
+        run(tmp_path, "broken")
+    assert saves == [4, 8]
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [({"seed": 1}, "settings.seed"), ({"tokens": 8 * 4 * CONTEXT}, "settings.tokens"), ({}, "data")],

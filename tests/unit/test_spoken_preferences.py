@@ -55,9 +55,9 @@ def row(number: int, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def corpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[SpokenPreferenceCorpus]:
-    """Two files: of the first, one row repeats itself and one has a recording that is none."""
+    """Two files: in the first, a row repeats itself and a recording is none; in the second, the speaker is null."""
     repeating = "the dog ran . the dog ran . the dog ran ."
-    tables = [[row(0), row(1, chosen_text=repeating), row(2, rejected=sound(0, 1))], [row(3)]]
+    tables = [[row(0), row(1, chosen_text=repeating), row(2, rejected=sound(0, 1))], [row(3, speaker=None)]]
     assert all(sorted(one) == sorted(COLUMNS) for table in tables for one in table)
     place = f"/datasets/slprl/SpokenSwag/resolve/{COMMIT}/data"
     state = StandIn(files={f"{place}/train-0000{n}-of-00002.parquet": parquet(rows) for n, rows in enumerate(tables)})
@@ -105,6 +105,7 @@ def test_published_pairs_become_preference_pairs(corpus: SpokenPreferenceCorpus,
         (f"{name}.ending", "voice0", "He walks in."),
         (f"{name}.wrong_detail", "voice0", "He eats it."),
     ]
+    assert {one["speaker"] for one in spoken[shards[1]]} == {"unknown"}
     (aside,) = files.read_jsonl(tmp_path / f"{shards[0]}.quarantine.jsonl")
     assert aside["id"] == "data/train-00000-of-00002.parquet#000002.wrong_detail"
     sources = [one["source"].rpartition("/")[2] for one in spoken[shards[0]][:3]]

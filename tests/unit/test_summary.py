@@ -14,6 +14,7 @@ import pytest
 import print_summary
 import summarize
 from slamflow import files
+from slamflow.benchmarks import BENCHMARKS
 from slamflow.errors import InputError
 from slamflow.evaluation import scores
 from slamflow.evaluation.unit_usage import usage
@@ -21,8 +22,10 @@ from slamflow.jobs.report import ReportJobs
 from slamflow.recipe.loading import load_assets
 from slamflow.recipe.recipe import Recipe
 from slamflow.report import summary, table
+from slamflow.scorers import BASELINES
 from slamflow.shards.items import Item
 from slamflow.shards.units import write_units
+from slamflow.tokenizers import TOKENIZERS
 
 ROOT = Path(__file__).parents[2]
 
@@ -432,6 +435,40 @@ def test_table_shows_scores_with_baselines_last(results: Path, capsys: pytest.Ca
     assert any(line.split()[:2] == ["extract_units", "2"] for line in lines)
     assert "warm - cold" in text
     assert "+10.0" in text
+
+
+def test_published_models_stand_between_those_trained_here_and_baselines(results: Path) -> None:
+    value = run(results)
+    value["training"] = [one for one in value["training"] if one["model"] != "cold"]
+    lines = [line.split() for line in table.render(value).splitlines()]
+    shown = [line[2] for line in lines if line[:2] == ["cloze", "test"] and "-" not in line]
+    assert shown == ["warm", "cold", "5gram", "length"]
+
+
+def test_a_phenomenon_that_a_baseline_cannot_read_is_a_dash_there(results: Path) -> None:
+    value = run(results)
+    every = {name: {"n": 9, "accuracy": 0.625, "ci95": [0.5, 0.7]} for name in ("music", "words")}
+    for score in value["benchmarks"]:
+        score["phenomena"] = every
+    score_of(value, "length")["phenomena"] = {"words": every["words"]}
+    rows = [line.split() for line in table.render(value).splitlines()]
+    assert ["music", "9", "62.5", "62.5", "62.5", "-"] in rows
+    assert ["words", "9", "62.5", "62.5", "62.5", "62.5"] in rows
+
+
+def test_what_kinds_say_on_the_page_is_tracked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are settings classes, which are in no digest of code."""
+    words = JOBS.page_words()
+    assert JOBS.page_words() == words
+    for kind, key, value in (
+        (BENCHMARKS.settings("tstorycloze"), "question", "Another?"),
+        (TOKENIZERS.settings("logmel"), "about", "Other words."),
+        (TOKENIZERS.settings("logmel"), "is_comparable", True),
+        (BASELINES.settings("length"), "about", "other words"),
+    ):
+        with monkeypatch.context() as changed:
+            changed.setattr(kind, key, value)
+            assert JOBS.page_words() != words, key
 
 
 def test_columns_are_aligned() -> None:

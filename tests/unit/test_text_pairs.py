@@ -257,6 +257,7 @@ def test_dev_and_test_divide_the_clusters_and_shards_divide_a_split(tmp_path: Pa
         ({"task": "tstorycloze", "text": {"source": "table", "path": "a"}, "splits": {"test": {}}}, "kinds of pairs"),
         ({"text": {"source": "table", "path": "a"}, "splits": {"dev": {}, "test": {}}}, "share pairs"),
         ({"text": {"source": "rumour", "path": "a"}, "splits": {"test": {}}}, "blimp, hellaswag, table"),
+        ({"text": {"source": "table", "path": "a"}, "splits": {"test": {"percent": [50, 50]}}}, "is empty"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(values: dict[str, Any], words: str) -> None:

@@ -24,6 +24,7 @@ from slamflow.lm.next_token_loss import NextToken
 from slamflow.lm.objective import Inputs
 from slamflow.lm.objectives import TrainingSettings
 from slamflow.lm.schedule import learning_rate
+from slamflow.shards.rows import Rows
 from slamflow.vocabulary import Vocabulary
 from tests.unit.training_rows import CONTEXT, UNITS, VOCABULARY, json_of, ranks, settings, train, write_rows
 
@@ -83,6 +84,40 @@ def test_a_floor_above_the_peak_is_refused() -> None:
 
 def test_validation_leaves_no_trace_in_the_weights(tmp_path: Path) -> None:
     assert_close(run(tmp_path, "often", validate_every=1), run(tmp_path, "seldom", validate_every=100), atol=0)
+
+
+def test_validations_on_the_way_see_a_part_and_the_last_one_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4 rows a step and a validation after each 4: a tenth of their work is 1.6 rows in training, 4.8 in validation."""
+    seen: list[list[int]] = []
+    read = Rows.read
+
+    def reading(self: Rows, indices: Any) -> Any:
+        if self.folder.name == "validation":
+            seen.append([int(index) for index in indices])
+        return read(self, indices)
+
+    monkeypatch.setattr(Rows, "read", reading)
+    part = run(tmp_path, "part", validate_every=4, validation_share=0.1)
+    rows = len(Rows(tmp_path / "validation"))
+    assert rows > 12
+    way, last = [index for part in seen[:-1] for index in part], seen[-1]
+    assert last == list(range(rows))
+    assert way == 2 * way[:4]  # the same four of them each time
+    assert way[:4] == [0, rows // 4, rows // 2, 3 * rows // 4]
+    seen.clear()
+    whole = run(tmp_path, "whole", validate_every=4, validation_share=1.0)
+    assert seen == 3 * [list(range(rows))]
+    assert_close(part, whole, atol=0)
+    some, every = (lines(tmp_path / name) for name in ("part", "whole"))
+    assert some[-1]["validation_loss"] == every[-1]["validation_loss"]
+    assert some[3]["validation_loss"] != every[3]["validation_loss"]
+    assert [line.get("validation_part") for line in some if "validation_loss" in line] == [
+        *[pytest.approx(4.8 / rows, abs=1e-6)] * 2,
+        None,
+    ]
+    assert not any("validation_part" in line for line in every)
 
 
 def test_a_training_learns_and_says_what_it_did(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
 from slamflow.evaluation import intelligibility
 from slamflow.evaluation.intelligibility import Heard, Utterance, choose, in_threads, rates, summarize
+from slamflow.evaluation.phone_purity import Spans
 from slamflow.recognition import phones, whisper
 from slamflow.shards.speech import SCHEMA as SPEECH_SCHEMA
 from slamflow.shards.units import SCHEMA as UNIT_SCHEMA
@@ -364,7 +365,7 @@ def test_loud_speech_is_not_clipped() -> None:
 
 
 def heard(said: str, original: str, again: str, speaker: str = "a") -> Heard:
-    utterance = Utterance("x", speaker, said, np.zeros(16, np.float32), np.zeros(2, np.uint16))
+    utterance = Utterance("x", speaker, said, np.zeros(16, np.float32), np.zeros(2, np.uint16), np.ones(2))
     triple = (said.split(), original.split(), again.split())
     return Heard(utterance, np.zeros(16, np.float32), triple, triple)
 
@@ -417,6 +418,16 @@ class Parrot:
             yield "One day." if np.abs(wave).max() > 0.01 else ""
 
 
+class OnePhone:
+    """Hears "a" in everything, from its beginning to its end."""
+
+    def __call__(self, _: np.ndarray) -> list[str]:
+        return ["a"]
+
+    def align(self, wave: np.ndarray, _phones: list[str]) -> Spans:
+        return Spans(["a"], np.array([0.0]), np.array([wave.size / SAMPLE_RATE]))
+
+
 @pytest.mark.slow
 def test_command_writes_score_and_examples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: MelVocoder
@@ -424,12 +435,12 @@ def test_command_writes_score_and_examples(
     audio, units = write_corpus(tmp_path, 12)
     monkeypatch.setattr(score_vocoder, "WhisperRecognizer", Parrot)
     monkeypatch.setattr(score_vocoder, "load_vocoder", lambda _: trained)
-    monkeypatch.setattr(intelligibility, "PhoneRecognizer", lambda: lambda _: ["a"])
+    monkeypatch.setattr(intelligibility, "PhoneRecognizer", OnePhone)
     monkeypatch.setattr(intelligibility, "Pronouncer", lambda: lambda _: ["a", "b"])
     (tmp_path / "vocoder.safetensors").write_bytes(b"weights")
     arguments = [
         "--settings",
-        '{"encoder": "e", "utterances": 10}',
+        '{"encoder": "e", "utterances": 10, "tick_hz": 25}',
         "--vocoder",
         str(tmp_path),
         "--recognizer",
@@ -443,6 +454,8 @@ def test_command_writes_score_and_examples(
     )
     score = json.loads((tmp_path / "score.json").read_text())
     assert (score["n"], score["wer_original"], score["per_original"], score["per_resynthesis"]) == (10, 0.0, 0.5, 0.5)
+    assert score["phone_purity"]["phone_purity"] == 1.0  # all frames are one phone
+    assert score["phone_purity"]["frames"] > 10
     rows = pq.read_table(tmp_path / "examples.parquet").to_pylist()
     assert len(rows) == 8
     again, rate_hz = soundfile.read(io.BytesIO(rows[0]["resynthesis"]))

@@ -43,13 +43,17 @@ def _meaning(path: Path, _mtime_ns: int) -> tuple[str | None, frozenset[str]]:
     """Digest of what jobs run of one file, None if that is nothing, and the modules that it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     tree.body = [statement for statement in tree.body if not _is_of_the_recipe(statement)]
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))  # once: it is what takes the time
+    for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [statement for statement in node.body if not _is_text(statement)]
-    used = _names_used(tree)
-    tree.body = [kept for statement in tree.body if (kept := _without_unused(statement, used)) is not None]
+    used = _names_used(tree, nodes)
+    unused = {statement for statement in tree.body if not _keep_used(statement, used)}
+    tree.body = [statement for statement in tree.body if statement not in unused]
     imported: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
+        if node in unused:
+            continue
         if isinstance(node, ast.Import):
             imported.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -86,9 +90,9 @@ def _is_text(statement: ast.stmt) -> bool:
     )
 
 
-def _names_used(tree: ast.Module) -> set[str]:
-    """The names that a module reads, and those that it exports by __all__."""
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+def _names_used(tree: ast.Module, nodes: list[ast.AST]) -> set[str]:
+    """The names that a module reads, and those that it exports by __all__. `nodes` are all that `tree` has."""
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and any(_last_name(target) == "__all__" for target in statement.targets):
             constants = (node.value for node in ast.walk(statement.value) if isinstance(node, ast.Constant))
@@ -96,15 +100,12 @@ def _names_used(tree: ast.Module) -> set[str]:
     return used
 
 
-def _without_unused(statement: ast.stmt, used: set[str]) -> ast.stmt | None:
-    """A statement of a module; of an import only the names in `used`, None if there are none."""
+def _keep_used(statement: ast.stmt, used: set[str]) -> bool:
+    """Leave an import of a module the names in `used` only; whether anything is left of a statement."""
     if not isinstance(statement, ast.Import | ast.ImportFrom):
-        return statement
-    kept = [a for a in statement.names if a.name == "*" or (a.asname or a.name).partition(".")[0] in used]
-    if not kept:
-        return None
-    statement.names = kept
-    return statement
+        return True
+    statement.names = [a for a in statement.names if a.name == "*" or (a.asname or a.name).partition(".")[0] in used]
+    return bool(statement.names)
 
 
 def _module_files(root: Path, module: str) -> list[tuple[str, Path]]:

@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from slamflow.errors import InputError
+from slamflow.sharding import shard_paths
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Item = TypeVar("Item")
@@ -44,6 +45,15 @@ def named_path(text: str) -> tuple[str, Path]:
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH")
     return name, Path(path)
+
+
+class Files(argparse.Action):
+    """Paths, where one may stand for all shards, as in `train/?????-of-20000.parquet`: so many fit no command line."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _flag: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, [path for value in values for path in shard_paths(value)])
 
 
 def describe_errors(error: ValidationError, where: str = "") -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,15 @@ from slamflow.vocabulary import PAD, Ints, Vocabulary
 
 DOCUMENTS_AT_ONCE = 4096
 POSITIONS_AT_ONCE = 1 << 20
+PIECES_AT_ONCE = 1 << 15
+STRETCH_POSITIONS = 1 << 25
+STRETCHES = 250
+"""Rows are filled in stretches, whose tokens are in memory together: of so many positions or more, so many at most."""
 
 Tokens = npt.NDArray[Any]
 """Of a vocabulary's dtype."""
+Counts = npt.NDArray[np.int32]
+"""What there are as many of as documents, tens of millions, and what fits: lengths, and numbers of rows."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +45,30 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Documents:
+    """The documents of all files, whose tokens stand end to end in one stream."""
+
+    lengths: Counts
+    """Tokens of each, BOS and EOS included."""
+    draws: Ints
+    """Hashes of their ids, by which a mixture chooses; none without weights."""
+    origins: npt.NDArray[np.uint16]
+    """Which of the weighted corpora each is of; none without weights."""
+    empty: int
+    """How many more had no tokens, and are left out."""
+
+
+@dataclass(frozen=True)
 class Pieces:
     """What is put into rows: whole documents, and the parts of those that are longer than a row."""
 
     starts: Ints
     """First position of each piece in the stream of all tokens."""
-    lengths: Ints
+    lengths: Counts
     """Tokens of each piece, from 1 to the row's length."""
 
 
-def pieces_in_rows(lengths: Ints, starts: Ints, settings: PackTokens) -> tuple[Pieces, Ints]:
+def pieces_in_rows(lengths: Counts, starts: Ints, settings: PackTokens) -> tuple[Pieces, Counts]:
     """What is put into rows, and the row of each piece, as `settings.documents` says.
 
     `lengths` and `starts` are the documents' in the stream of all tokens, BOS and EOS included.
@@ -57,27 +78,40 @@ def pieces_in_rows(lengths: Ints, starts: Ints, settings: PackTokens) -> tuple[P
         order = random.permutation(lengths.size)
         # BOS and EOS are one token: it stands between two documents once.
         return join(lengths[order] - 1, starts[order] + 1, settings.context)
-    pieces = cut(lengths, settings.context, starts)
+    pieces = cut(lengths, starts, settings.context)
     if settings.documents == "padded":
-        return pieces, random.permutation(pieces.lengths.size)
+        return pieces, random.permutation(pieces.lengths.size).astype(np.int32)
     row_of = best_fit_decreasing(pieces.lengths, settings.context)
-    return pieces, random.permutation(int(row_of.max()) + 1)[row_of]
+    return pieces, random.permutation(int(row_of.max()) + 1).astype(np.int32)[row_of]
 
 
-def join(lengths: Ints, starts: Ints, context: int) -> tuple[Pieces, Ints]:
+def join(lengths: Counts, starts: Ints, context: int) -> tuple[Pieces, Counts]:
     """The documents end to end, cut into rows of `context` positions wherever one is full.
 
     Returns the pieces in their order, of which each lies in one document and one row, and the row of each.
     """
-    ends = np.cumsum(lengths)
-    begins = ends - lengths
-    first = begins // context
-    count = (ends - 1) // context - first + 1
-    document = np.repeat(np.arange(lengths.size), count)
-    row = first[document] + np.arange(document.size) - np.repeat(np.cumsum(count) - count, count)
-    begin = np.maximum(begins[document], row * context)
-    end = np.minimum(ends[document], (row + 1) * context)
-    return Pieces(starts[document] + begin - begins[document], end - begin), row
+    found = []
+    place = 0  # of the next document, in the rows' positions
+    for some in slices(lengths.size):
+        ends = place + np.cumsum(lengths[some], dtype=np.int64)
+        begins = ends - lengths[some]
+        place = int(ends[-1])
+        first = begins // context
+        count = (ends - 1) // context - first + 1
+        document = np.repeat(np.arange(ends.size), count)
+        row = first[document] + np.arange(document.size) - np.repeat(np.cumsum(count) - count, count)
+        begin = np.maximum(begins[document], row * context)
+        end = np.minimum(ends[document], (row + 1) * context)
+        piece_starts = starts[some][document] + begin - begins[document]
+        found.append((piece_starts, (end - begin).astype(np.int32), row.astype(np.int32)))
+    all_starts, all_lengths, rows = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    return Pieces(all_starts, all_lengths), rows
+
+
+def slices(size: int) -> Iterator[slice]:
+    """A range in parts, so that what is computed on the way to a small result is small too."""
+    for first in range(0, size, PIECES_AT_ONCE):
+        yield slice(first, min(size, first + PIECES_AT_ONCE))
 
 
 def fingerprint_name(path: Path) -> str:
@@ -148,12 +182,14 @@ def origin(path: Path, weights: dict[str, float]) -> int:
     return list(weights).index(name)
 
 
-def mix(lengths: Ints, origins: Ints, draws: Ints, weights: dict[str, float]) -> tuple[Ints, dict[str, Any]]:
+def mix(
+    lengths: Counts, origins: npt.NDArray[np.uint16], draws: Ints, weights: dict[str, float]
+) -> tuple[Ints, dict[str, Any]]:
     """Choose documents so that the tokens of each corpus are in proportion to its weight; none is taken twice.
 
     Of the corpus that is scarcest for its weight all are taken; of the others, in the order of `draws`, as many as do
     not exceed their share, so each falls short of it by less than its longest document. Parameters: `lengths` in
-    tokens, `origins` the number of the document's corpus in the order of `weights`, `draws` a hash of its id; int64
+    tokens, `origins` the number of the document's corpus in the order of `weights`, `draws` a hash of its id; integers
     [documents]. Returns the indices of the chosen documents, sorted, and what the manifest says of each corpus.
     Raises InputError for a corpus without documents.
     """
@@ -168,28 +204,31 @@ def mix(lengths: Ints, origins: Ints, draws: Ints, weights: dict[str, float]) ->
         own = np.flatnonzero(origins == number)
         own = own[np.argsort(draws[own], kind="stable")]
         wanted = total * weights[name]
-        taken = own[np.cumsum(lengths[own]) <= wanted * (1 + 1e-9)]
+        taken = own[np.cumsum(lengths[own], dtype=np.int64) <= wanted * (1 + 1e-9)]
         chosen.append(taken)
         mixture[name] = {"tokens": int(lengths[taken].sum()), "of": int(present[number]), "documents": int(taken.size)}
     return np.sort(np.concatenate(chosen)), mixture
 
 
-def cut(lengths: Ints, context: int, first: Ints | None = None) -> Pieces:
+def cut(lengths: Counts, starts: Ints, context: int) -> Pieces:
     """Cut documents longer than `context` into full rows and a rest; leave the others whole.
-
-    `first` has the position of each document in the stream of all tokens; without it they stand end to end.
 
     BOS stays with the first piece only and EOS with the last only. A rest of one token (EOS alone) is kept, so that
     no token is lost, though nothing can be learned from it.
     """
-    starts = np.cumsum(lengths) - lengths if first is None else first
-    count = -(-lengths // context)
-    document = np.repeat(np.arange(lengths.size), count)
-    offset = (np.arange(document.size) - np.repeat(np.cumsum(count) - count, count)) * context
-    return Pieces(starts[document] + offset, np.minimum(context, lengths[document] - offset))
+    if int(lengths.max()) <= context:
+        return Pieces(starts, lengths)
+    piece_starts, piece_lengths = [], []
+    for some in slices(lengths.size):
+        count = -(-lengths[some] // context)
+        document = np.repeat(np.arange(count.size), count)
+        offset = (np.arange(document.size) - np.repeat(np.cumsum(count) - count, count)) * context
+        piece_starts.append(starts[some][document] + offset)
+        piece_lengths.append(np.minimum(context, lengths[some][document] - offset).astype(np.int32))
+    return Pieces(np.concatenate(piece_starts), np.concatenate(piece_lengths))
 
 
-def best_fit_decreasing(lengths: Ints, capacity: int) -> Ints:
+def best_fit_decreasing(lengths: Counts, capacity: int) -> Counts:
     """Row index of each piece, by best-fit decreasing: longest first, each into the fullest row that has room.
 
     Best-fit packing for language models: Ding et al., "Fewer Truncations Improve Language Modeling" (2024). Pieces
@@ -199,14 +238,17 @@ def best_fit_decreasing(lengths: Ints, capacity: int) -> Ints:
 
     `lengths` lie in [1, capacity]. Rows are numbered from 0 without gaps.
     """
-    row_of = np.empty(lengths.size, dtype=np.int64)
-    order = np.argsort(-lengths, kind="stable")
     sizes, counts = np.unique(lengths, return_counts=True)
-    with_room: dict[int, list[Ints]] = {}
+    # By small keys: numpy sorts 16 bits in linear time.
+    keys = (capacity - lengths).astype(np.min_scalar_type(capacity))
+    order = np.argsort(keys, kind="stable").astype(np.uint32 if lengths.size < 1 << 32 else np.int64)
+    del keys
+    row_of = np.empty(lengths.size, dtype=np.int32)
+    with_room: dict[int, list[Counts]] = {}
     rooms = 0  # bit r is set if rows with room r exist
     rows_used = position = 0
 
-    def keep(rows: Ints, room: int) -> None:
+    def keep(rows: Counts, room: int) -> None:
         nonlocal rooms
         if room and rows.size:
             with_room.setdefault(room, []).append(rows)
@@ -222,7 +264,7 @@ def best_fit_decreasing(lengths: Ints, capacity: int) -> Ints:
                     rooms ^= 1 << room
             else:
                 room = capacity
-                rows = np.arange(rows_used, rows_used - (-left // (capacity // length)))
+                rows = np.arange(rows_used, rows_used - (-left // (capacity // length)), dtype=np.int32)
                 rows_used += rows.size
             # The row that was best for one piece stays the best for the next of the same length while it has room.
             fit = room // length
@@ -248,80 +290,151 @@ def rows_at_once(context: int) -> int:
 
 
 def fill_rows(
-    tokens: Tokens, pieces: Pieces, row_of: Ints, context: int, is_joined: bool = False
-) -> Iterator[tuple[Tokens, Any]]:
-    """Yield `input_ids` (as `tokens`) and `document` (int32), both [some rows, context], in the order of the rows.
+    stream: IO[bytes], dtype: np.dtype[Any], pieces: Pieces, row_of: Counts, context: int, is_joined: bool, folder: Path
+) -> Iterator[tuple[Tokens, npt.NDArray[np.int32]]]:
+    """Yield `input_ids` (of `dtype`) and `document` (int32), both [some rows, context], in the order of the rows.
 
-    Within a row the pieces follow the order of the input; with `is_joined` they count as one document.
+    Within a row the pieces follow the order of the input; with `is_joined` they count as one document. Rows lie in an
+    order of their own, so their tokens are all over `stream`: where there are more than fit into memory, they are first
+    dealt out to one file for each stretch of rows, below `folder`, which reads and writes from front to back only.
     """
-    order = np.argsort(row_of, kind="stable")
+    at_once = rows_at_once(context)
     rows = int(row_of.max()) + 1
-    bounds = np.searchsorted(row_of[order], np.arange(rows + 1)).tolist()
-    starts, lengths = pieces.starts[order].tolist(), pieces.lengths[order].tolist()
+    in_stretch = -(-max(STRETCH_POSITIONS // context, rows // STRETCHES) // at_once) * at_once
+    if rows <= in_stretch:
+        everything = np.asarray(np.memmap(stream, dtype=dtype, mode="r"))
+        yield from fill_stretch(everything, pieces.starts, pieces.lengths, row_of, rows, context, is_joined)
+        return
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in range(-(-rows // in_stretch))]
+        deal_out(stream, dtype, pieces, row_of // in_stretch, files)
+        stream.truncate(0)
+        for number, file in enumerate(files):
+            first = number * in_stretch
+            own = np.flatnonzero((row_of >= first) & (row_of < first + in_stretch))
+            lengths = pieces.lengths[own]
+            # In the file they follow the stream, where joined documents have another order.
+            order = np.argsort(pieces.starts[own], kind="stable")
+            starts = np.empty(own.size, dtype=np.int64)
+            starts[order] = np.cumsum(lengths[order], dtype=np.int64) - lengths[order]
+            file.seek(0)
+            tokens = np.fromfile(file, dtype=dtype)
+            file.truncate(0)
+            count = min(in_stretch, rows - first)
+            yield from fill_stretch(tokens, starts, lengths, row_of[own] - first, count, context, is_joined)
+
+
+def deal_out(
+    stream: IO[bytes], dtype: np.dtype[Any], pieces: Pieces, stretch_of: Counts, files: Sequence[IO[bytes]]
+) -> None:
+    """Append the tokens of each piece, in their order in the stream, to the file of the stretch that its row is in."""
+    is_sorted = bool((np.diff(pieces.starts) > 0).all())
+    by_start = None if is_sorted else np.argsort(pieces.starts, kind="stable")
+    for some in commands.progress(slices(stretch_of.size), -(-stretch_of.size // PIECES_AT_ONCE), "parts dealt out"):
+        index: Any = some if by_start is None else by_start[some]
+        starts, lengths, stretch = pieces.starts[index], pieces.lengths[index], stretch_of[index]
+        first, size = int(starts[0]), int(starts[-1] + lengths[-1] - starts[0])
+        # Of this part alone: pages that are mapped count as memory.
+        mapped = np.memmap(stream, dtype=dtype, mode="r", offset=first * dtype.itemsize, shape=(size,))
+        tokens = np.asarray(mapped)
+        order = np.argsort(stretch, kind="stable")
+        bounds = np.searchsorted(stretch[order], np.arange(len(files) + 1)).tolist()
+        begins = starts[order] - first
+        ends = (begins + lengths[order]).tolist()
+        parts = [tokens[begin:end] for begin, end in zip(begins.tolist(), ends, strict=True)]
+        for file, begin, end in zip(files, bounds, bounds[1:], strict=False):
+            if end > begin:
+                file.write(np.concatenate(parts[begin:end]).data)
+
+
+def fill_stretch(
+    tokens: Tokens, starts: Ints, lengths: Counts, row_of: Counts, rows: int, context: int, is_joined: bool
+) -> Iterator[tuple[Tokens, npt.NDArray[np.int32]]]:
+    """As fill_rows, for pieces whose tokens are at `starts` of `tokens`, in `rows` rows from 0."""
+    order = np.argsort(row_of, kind="stable")
+    sorted_rows = row_of[order]
     at_once = rows_at_once(context)
     for first in range(0, rows, at_once):
         last = min(rows, first + at_once)
+        begin, end = np.searchsorted(sorted_rows, [first, last])
+        own = order[begin:end]
+        row, length = sorted_rows[begin:end] - first, lengths[own]
+        parts = [
+            tokens[start:stop]
+            for start, stop in zip(starts[own].tolist(), (starts[own] + length).tolist(), strict=True)
+        ]
+        # A row is full from its beginning on, so where it is full the tokens stand in the order of the pieces.
+        is_full = np.arange(context) < np.bincount(row, weights=length, minlength=last - first)[:, None]
+        place_in_row = (
+            np.zeros(own.size, dtype=np.int32) if is_joined else np.arange(own.size) - np.searchsorted(row, row)
+        )
         input_ids = np.full((last - first, context), PAD, dtype=tokens.dtype)
+        input_ids[is_full] = np.concatenate(parts)
         document = np.full((last - first, context), PADDING_DOCUMENT, dtype=np.int32)
-        for row in range(first, last):
-            offset = 0
-            for index, piece in enumerate(range(bounds[row], bounds[row + 1])):
-                end = offset + lengths[piece]
-                input_ids[row - first, offset:end] = tokens[starts[piece] : starts[piece] + lengths[piece]]
-                document[row - first, offset:end] = 0 if is_joined else index
-                offset = end
+        document[is_full] = np.repeat(place_in_row.astype(np.int32), length)
         yield input_ids, document
+
+
+def write_stream(
+    inputs: list[Path], vocabulary: Vocabulary, weights: dict[str, float] | None, stream: IO[bytes]
+) -> Documents:
+    """Append the tokens of all documents of `inputs` to `stream`, in the vocabulary's dtype. Errors as `pack_files`."""
+    read = reader(vocabulary)
+    all_lengths = [np.empty(0, dtype=np.int32)]
+    draws = [np.empty(0, dtype=np.int64)]
+    origins = [np.empty(0, dtype=np.uint16)]
+    empty = 0
+    for path in commands.progress(inputs, len(inputs), "files read"):
+        for block in read(path):
+            tokens, lengths = to_tokens(block, vocabulary)
+            stream.write(tokens.data)
+            all_lengths.append(lengths.astype(np.int32))
+            empty += len(block.ids) - lengths.size
+            if weights is not None:
+                ids = [name for name, length in zip(block.ids, block.lengths, strict=True) if length]
+                draws.append(np.array([stable_hash(f"mixture {name}") >> 1 for name in ids], dtype=np.int64))
+                origins.append(np.full(lengths.size, origin(path, weights), dtype=np.uint16))
+    stream.flush()
+    return Documents(np.concatenate(all_lengths), np.concatenate(draws), np.concatenate(origins), empty)
 
 
 def pack_files(inputs: list[Path], settings: PackTokens, output: Path) -> dict[str, Any]:
     """Pack the documents of `inputs` (unit shards, or stories as JSONL for a vocabulary of text) into rows.
 
-    Returns the manifest, which is written to `output` too. The tokens wait in an unnamed file beside the output, so
-    that memory holds the documents' positions (about 60 bytes each) and not their tokens. Raises InputError if a file
-    cannot be read, a unit is outside the vocabulary, or there is no document at all.
+    Returns the manifest, which is written to `output` too. The tokens wait in unnamed files beside the output, which
+    take twice the tokens' 2 or 4 bytes, so that memory holds what rows are planned by (26 bytes a document, measured)
+    and a stretch of rows. Raises InputError if a file cannot be read, a unit is outside the vocabulary, or there is no
+    document at all.
     """
     vocabulary = Vocabulary.of(settings.vocabulary)
-    read = reader(vocabulary)
     context = settings.context
     output.mkdir(parents=True, exist_ok=True)
-    all_lengths = []
-    empty = 0
     with tempfile.TemporaryFile(dir=output) as stream:
-        draws: list[Ints] = []
-        origins: list[Ints] = []
-        for path in commands.progress(inputs, len(inputs), "files read"):
-            for block in read(path):
-                tokens, lengths = to_tokens(block, vocabulary)
-                stream.write(tokens.tobytes())
-                all_lengths.append(lengths)
-                empty += len(block.ids) - lengths.size
-                if settings.weights is not None:
-                    ids = [name for name, length in zip(block.ids, block.lengths, strict=True) if length]
-                    draws.append(np.array([stable_hash(f"mixture {name}") >> 1 for name in ids], dtype=np.int64))
-                    origins.append(np.full(lengths.size, origin(path, settings.weights), dtype=np.int64))
-        stream.flush()
-        lengths = np.concatenate(all_lengths) if all_lengths else np.empty(0, dtype=np.int64)
+        documents = write_stream(inputs, vocabulary, settings.weights, stream)
+        lengths, empty = documents.lengths, documents.empty
         if not lengths.size:
             raise InputError(f"no documents in {', '.join(str(path) for path in inputs)}; nothing to pack")
-        starts = np.cumsum(lengths) - lengths
+        starts = np.cumsum(lengths, dtype=np.int64)
+        starts -= lengths
         mixture = None
         if settings.weights is not None:
-            chosen, mixture = mix(lengths, np.concatenate(origins), np.concatenate(draws), settings.weights)
+            chosen, mixture = mix(lengths, documents.origins, documents.draws, settings.weights)
             lengths, starts = lengths[chosen], starts[chosen]
+        counts = {"documents": int(lengths.size), "cut_documents": int((lengths > context).sum())}
+        del documents
         pieces, row_of = pieces_in_rows(lengths, starts, settings)
-        rows = int(row_of.max()) + 1
-        everything = np.asarray(np.memmap(stream, dtype=vocabulary.dtype, mode="r"))
-        batches = fill_rows(everything, pieces, row_of, context, settings.documents == "joined")
+        del lengths, starts
+        rows, tokens = int(row_of.max()) + 1, int(pieces.lengths.sum())
+        batches = fill_rows(stream, vocabulary.dtype, pieces, row_of, context, settings.documents == "joined", output)
         digest = write_rows(batches, -(-rows // rows_at_once(context)), context, vocabulary.dtype, output)
     manifest = {
         "context": context,
         "vocabulary": vocabulary.record(),
         "rows": rows,
-        "tokens": int(pieces.lengths.sum()),
-        "documents": int(lengths.size),
+        "tokens": tokens,
+        **counts,
         "empty_documents": empty,
-        "cut_documents": int((lengths > context).sum()),
-        "fill": round(float(pieces.lengths.sum()) / (rows * context), 6),
+        "fill": round(tokens / (rows * context), 6),
         "sha256": digest,
         "inputs": [{"file": fingerprint_name(path), "sha256": files.sha256_file(path)} for path in inputs],
         "settings": settings.model_dump(exclude_none=True),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 
-SHARD_PATTERN = r"\d{4}-of-\d{4}"
+# Four digits or more: Snakemake reads no {4,} in a constraint.
+SHARD_PATTERN = r"\d{3}\d+-of-\d{3}\d+"
 
 
 def stable_hash(text: str) -> int:
@@ -13,9 +15,25 @@ def stable_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
+def shard_name(index: int, count: int) -> str:
+    """Name of one of `count` shards: 0003-of-0024, and 00003-of-20000 where four digits do not suffice."""
+    digits = max(4, len(str(count)))
+    return f"{index:0{digits}d}-of-{count:0{digits}d}"
+
+
 def shard_names(count: int) -> list[str]:
-    """Names of `count` shards: 0000-of-0004, 0001-of-0004, ..."""
-    return [f"{index:04d}-of-{count:04d}" for index in range(count)]
+    """Names of `count` shards: 0000-of-0004, 0001-of-0004, ... Sorted, they are in this order."""
+    return [shard_name(index, count) for index in range(count)]
+
+
+def shard_paths(path: str) -> list[Path]:
+    """The paths of all shards that `folder/????-of-0024.parquet` stands for, in their order; another path alone."""
+    place = Path(path)
+    name, _, suffix = place.name.partition(".")
+    marks, joined, count = name.partition("-of-")
+    if not (joined and count.isdecimal() and marks == "?" * len(count)):
+        return [place]
+    return [place.with_name(f"{shard}.{suffix}") for shard in shard_names(int(count))]
 
 
 def shard_of(item_id: str, count: int) -> int:
@@ -30,7 +48,8 @@ def in_share(item_id: str, low: int, high: int) -> bool:
 
 def parse_shard(name: str) -> tuple[int, int]:
     """Index and count of a shard name. Raises ValueError for anything else."""
-    if not re.fullmatch(SHARD_PATTERN, name):
-        raise ValueError(f"not a shard name: {name!r}")
-    index, count = name.split("-of-")
-    return int(index), int(count)
+    if re.fullmatch(SHARD_PATTERN, name):
+        index, count = map(int, name.split("-of-"))
+        if name == shard_name(index, count):
+            return index, count
+    raise ValueError(f"not a shard name: {name!r}")

@@ -140,8 +140,8 @@ class SpeechLM:
         """Log-likelihood of each item under the model, in nats: float64 [items].
 
         items: audio files, waveforms, or arrays of units (integers). An item is read as BOS, units, EOS, and the sum is
-        over the units and EOS; `per_token` divides it by their number, as benchmarks of minimal pairs do.
-        Raises InputError for an item that cannot be used.
+        over the units and EOS (of a published model, over what its own documents score); `per_token` divides it by
+        their number, as benchmarks of minimal pairs do. Raises InputError for an item that cannot be used.
         """
         sequences = [self._units_of(item) for item in items]
         sums, counts = self._scorer.nll(sequences)

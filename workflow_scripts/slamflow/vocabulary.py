@@ -46,6 +46,8 @@ class Layout:
     """Whether a document ends in EOS, which is then scored. If not, only a continuation may end in it."""
     first_unit: int = FIRST
     """The token of unit 0."""
+    unpredicted: tuple[int, ...] = ()
+    """Tokens that are read and never predicted: their logits are taken for -inf."""
 
     @classmethod
     def read(cls, special: dict[str, Any], first_unit: int | None) -> Layout:
@@ -53,13 +55,22 @@ class Layout:
         bos, eos = special["bos"], special["eos"]
         several = () if bos is None else (bos,) if isinstance(bos, int) else tuple(bos)
         ends = special.get("ends", eos is not None)
-        return cls(special["pad"], several, eos, ends, FIRST if first_unit is None else first_unit)
+        first = FIRST if first_unit is None else first_unit
+        return cls(special["pad"], several, eos, ends, first, tuple(special.get("unpredicted", ())))
 
     def record(self) -> dict[str, Any]:
-        """The special tokens as JSON values; bos is an id, several, or null. `ends` stands there if it is False."""
-        bos = self.bos[0] if len(self.bos) == 1 else list(self.bos) or None
-        found = {"pad": self.pad, "bos": bos, "eos": self.eos}
-        return found if self.ends or self.eos is None else {**found, "ends": False}
+        """The special tokens as JSON values; bos is an id, several, or null.
+
+        `ends` stands there if it is False, `unpredicted` if there are any.
+        """
+        found: dict[str, Any] = {"pad": self.pad, "bos": list(self.bos) or None, "eos": self.eos}
+        if len(self.bos) == 1:
+            found["bos"] = self.bos[0]
+        if not self.ends and self.eos is not None:
+            found["ends"] = False
+        if self.unpredicted:
+            found["unpredicted"] = list(self.unpredicted)
+        return found
 
 
 OWN = Layout()
@@ -202,11 +213,11 @@ class Vocabulary:
         return max(1, len(self.layout.bos) + tokens)
 
     def beginning(self, tokens: npt.ArrayLike) -> Ints:
-        """What a continuation goes on from: BOS, if there is one, and the tokens; int64 [n + 1]."""
+        """What a continuation goes on from: BOS, if there is one, and the tokens; int64 [len(bos) + n]."""
         return np.concatenate([np.array(self.layout.bos, dtype=np.int64), np.asarray(tokens, dtype=np.int64)])
 
     def document(self, tokens: npt.ArrayLike) -> Ints:
-        """BOS, the tokens, EOS, as far as documents have them: int64 [n + 2]."""
+        """BOS, the tokens, EOS, as far as documents have them: int64 [n + 2] for models that are trained here."""
         end = [self.layout.eos] if self.layout.ends and self.layout.eos is not None else []
         return np.concatenate([self.beginning(tokens), np.array(end, dtype=np.int64)])
 

@@ -4,10 +4,10 @@ A kind's module has a settings class, derived from `SystemSettings`, and one fun
 
     convert(source, output) -> Vocabulary
 
-which reads the folder `source` as it was published, writes to the folder `output` a causal language model as
-transformers reads it (config.json, model.safetensors), and tells its vocabulary: where its special tokens and units
-lie, and which of them the authors score. It raises InputError for a folder that is of another format, or does not fit
-the format in some way that it names, before it writes anything. `slamflow.adapters.weights` reads and writes folders.
+which reads the folder `source` as it was published, writes a transformers causal language model to the folder `output`
+(config.json, model.safetensors), and returns its vocabulary: the ids of its special tokens and units, and which tokens
+its authors score. Before it writes anything, it raises InputError for a folder of another format, saying what does not
+fit. `slamflow.adapters.weights` reads and writes folders.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SystemSettings(SectionSettings):
 
     is_aligned: ClassVar[bool] = False
     spare_units: ClassVar[bool] = False
-    """Whether the weights may have tokens for more units than there are, so that the encoder says how many."""
+    """Whether there may be spare tokens behind the units, so that the encoder says how many units there are."""
     adapter: str
     """The format that it was published in."""
     weights: str

@@ -36,7 +36,7 @@ NAMES = (
 )
 """fairseq's names and those of XGLMForCausalLM."""
 NOT_WEIGHTS = re.compile(r"decoder\.(version|embed_positions\._float_tensor)")
-REFUSED: dict[str, tuple[Any, ...]] = {
+SUPPORTED: dict[str, tuple[Any, ...]] = {
     "share_decoder_input_output_embed": (True,),
     "decoder_learned_pos": (False, None),
     "decoder_normalize_before": (True, None),
@@ -54,7 +54,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "scale_heads": (False, None),
     "scale_resids": (False, None),
 }
-"""Settings of fairseq and those of their values that XGLM can compute."""
+"""The values of fairseq's settings that XGLM can compute; a setting that a checkpoint lacks is not checked."""
 
 
 class GslmSystem(SystemSettings):
@@ -69,41 +69,37 @@ def convert(source: Path, output: Path) -> Vocabulary:
 
     Raises InputError for anything but a transformer_lm of units 0 to n - 1.
     """
-    from slamflow.adapters.weights import existing, loaded, make_class, unpacked, write_model
+    from slamflow.adapters.weights import existing, loaded, make_class, only_file, unpacked, write_model
     from slamflow.assets.torch_checkpoint import read_checkpoint, settings_of, tensors
     from slamflow.vocabulary import Layout, Vocabulary
 
     with unpacked(source, output) as folder:
-        found = sorted(folder.glob("*.pt"))
-        if len(found) != 1:
-            raise InputError(f"{source}: expected one .pt file, found {len(found)}")
+        path = only_file(folder, ".pt")
         rows, units = order_of_rows(existing(folder / "dict.txt"))
-        checkpoint = read_checkpoint(found[0])
-        keys = architecture(list(settings_of(checkpoint, found[0])), found[0])
+        checkpoint = read_checkpoint(path)
+        keys = architecture(list(settings_of(checkpoint, path)), path)
         state = {}
-        for name, tensor in loaded(tensors(checkpoint.get("model"), found[0]), found[0]).items():
+        for name, tensor in loaded(tensors(checkpoint.get("model"), path), path).items():
             if NOT_WEIGHTS.fullmatch(name):
                 continue
             new = next((re.sub(old, to, name) for old, to in NAMES if re.fullmatch(old, name)), None)
             if new is None:
-                raise InputError(f"{found[0]}: has {name}, which is no tensor of fairseq's transformer_lm")
+                raise InputError(f"{path}: has {name}, which is no tensor of fairseq's transformer_lm")
             if new in ("model.embed_tokens.weight", "lm_head.weight"):
                 if len(tensor) != len(rows):
-                    raise InputError(
-                        f"{found[0]}: has {len(tensor)} tokens, dict.txt {len(rows)} with the special ones"
-                    )
+                    raise InputError(f"{path}: has {len(tensor)} tokens, dict.txt {len(rows)} with the special ones")
                 tensor = tensor[rows]
             state[new] = tensor
-        model = make_class("xglm", {**keys, "vocab_size": len(rows)}, found[0])
-        write_model(model, state, output, found[0])
+        model = make_class("xglm", {**keys, "vocab_size": len(rows)}, path)
+        write_model(model, state, output, path)
     layout = Layout(pad=PADDING, bos=(EOS,), eos=EOS, ends=False, first_unit=SPECIAL)
     return Vocabulary(units, layout=layout)
 
 
 def order_of_rows(path: Path) -> tuple[list[int], int]:
-    """fairseq's tokens in the order special ones, units, others, and how many units a dict.txt has.
+    """The rows of fairseq's embeddings in the order special tokens, units, other words; and the number of units.
 
-    Raises InputError unless the units are 0 to n - 1, each once.
+    path: dict.txt, whose word on line n is token n + 3. Raises InputError unless the units are 0 to n - 1, each once.
     """
     words = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     numbers = {int(word): SPECIAL + place for place, word in enumerate(words) if word.isdigit()}
@@ -113,14 +109,17 @@ def order_of_rows(path: Path) -> tuple[list[int], int]:
     return [*range(SPECIAL), *(numbers[unit] for unit in range(len(numbers))), *others], len(numbers)
 
 
-def architecture(told: list[dict[str, Any]], path: Path) -> dict[str, Any]:
-    """The keys of XGLM's configuration from fairseq's settings. Raises InputError for what XGLM cannot compute."""
+def architecture(parts: list[dict[str, Any]], path: Path) -> dict[str, Any]:
+    """The keys of XGLM's configuration from fairseq's settings. Raises InputError for what XGLM cannot compute.
+
+    parts: as `settings_of` gives them; an earlier one overrides a later one.
+    """
     settings: dict[str, Any] = {}
-    for part in reversed(told):
+    for part in reversed(parts):
         settings |= part
     if "decoder_embed_dim" not in settings:
         raise InputError(f"{path}: is no transformer_lm of fairseq; it does not say its decoder_embed_dim")
-    for key, values in REFUSED.items():
+    for key, values in SUPPORTED.items():
         if key in settings and settings[key] not in values:
             raise InputError(f"{path}: {key} is {settings[key]!r}, which XGLM cannot compute")
     width = settings["decoder_embed_dim"]

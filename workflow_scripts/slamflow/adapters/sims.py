@@ -12,8 +12,7 @@ Conventions, by slp-rl/slamkit@388b402:
   (interleaving_tokeniser.py:295-310, unit_lm.py:188). A token that can neither be read nor predicted is the same as no
   token: here the model keeps the rows of the others only, and speaks units alone;
 * where the text tokenizer puts a BOS before a text, line 304 takes that BOS for <speech> and for <text>: their logits
-  stay, and BOS's is -inf. Here they stay too; BOS's does as well, so that a score is larger by -log(1 - p(BOS)), which
-  is next to nothing in a model that was trained.
+  stay, and BOS's is -inf.
 """
 
 from __future__ import annotations
@@ -64,13 +63,14 @@ def convert(source: Path, output: Path) -> Vocabulary:
     rows = [*range(text, text + UNITS), *dict.fromkeys(special), *others]
     if strange := [token for token in before + after if token not in special]:
         raise InputError(f"{source}: the tokenizer puts token {strange[0]} around a text, which is neither BOS nor EOS")
-    for name in set(names_of_embeddings(make_class(model_type, keys, source))) & state.keys():
+    for name in state.keys() & names_of_embeddings(make_class(model_type, keys, source)):
         state[name] = state[name][rows]
     ids = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"))
     write_model(make_class(model_type, {**keys, **ids, "vocab_size": len(rows)}, source), state, output, source)
     eos = rows.index(tokenizer.eos_token_id) if tokenizer.eos_token_id is not None else None
     bos = tuple(rows.index(token) for token in before)
-    return Vocabulary(UNITS, layout=Layout(pad=0, bos=bos, eos=eos, ends=bool(after), first_unit=0))
+    layout = Layout(pad=0, bos=bos, eos=eos, ends=bool(after), first_unit=0, unpredicted=bos)
+    return Vocabulary(UNITS, layout=layout)
 
 
 def text_tokenizer(source: Path) -> Any:
@@ -82,7 +82,7 @@ def text_tokenizer(source: Path) -> Any:
     existing(source / "tokenizer.json")
     try:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(source, local_files_only=True)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # tokenizers raises errors of its own
         raise InputError(f"{source}: cannot be read as a transformers tokenizer: {error}") from None
     if "<Un0>" in tokenizer.get_vocab():
         raise InputError(f"{source}/tokenizer.json: has units; give the text model's own tokenizer")
@@ -90,7 +90,7 @@ def text_tokenizer(source: Path) -> Any:
 
 
 def around_a_text(tokenizer: Any, source: Path) -> tuple[list[int], list[int]]:
-    """The tokens that a tokenizer puts before and behind a text, at most one each."""
+    """The tokens that a tokenizer puts before and behind a text, at most one each. Raises InputError for more."""
     plain = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     for before in range(2):

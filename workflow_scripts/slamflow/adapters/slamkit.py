@@ -1,4 +1,4 @@
-"""Models of units in SlamKit's format, to and fro.
+"""Models of units in SlamKit's format: export and import.
 
 SlamKit wraps a text model's class: its config.json has the model type `speech_language_model` and the text model's
 configuration under `base_config`, its tensors have the prefix `lm.`. SlamKit goes by transformers 4, where a rotary

@@ -55,9 +55,9 @@ class SlmSystem(SystemSettings):
 
 
 def convert(source: Path, output: Path) -> Vocabulary:
-    """Write the model as a LlamaForCausalLM, without loss.
+    """Write the model as a LlamaForCausalLM that computes the same, in the precision of its weights.
 
-    Raises InputError for a folder of another format or version, and for a model of prefixes.
+    Raises InputError for a folder of another format or version, and for a model with a vocabulary of prefixes.
     """
     from slamflow.adapters.weights import make_class, needed, read_config, read_state, write_model
     from slamflow.vocabulary import Layout, Vocabulary
@@ -100,7 +100,7 @@ def convert(source: Path, output: Path) -> Vocabulary:
 
 
 def hidden_size(arguments: dict[str, Any], dim: int) -> int:
-    """The width of the feed-forward network: as said, or two thirds of four times `dim`, rounded up."""
+    """The width of the feed-forward network: `hidden_dim`, or 8 / 3 `dim` rounded up to `multiple_of`."""
     if arguments.get("hidden_dim") is not None:
         return int(arguments["hidden_dim"])
     multiple = int(arguments.get("multiple_of", 256))

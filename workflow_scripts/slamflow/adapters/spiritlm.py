@@ -1,6 +1,6 @@
 """Spirit LM: Llama 2 with units among its tokens (Nguyen et al. 2024, arXiv:2402.05755).
 
-The weights are given out on request; give the folder that you got. Conventions, by facebookresearch/spiritlm@9790966:
+The weights are released on request; the folder is taken as released. Conventions, by facebookresearch/spiritlm@9790966:
 
 * a transformers folder, LlamaForCausalLM and LlamaTokenizer with a BOS and no EOS (spiritlm/model/spiritlm_model.py,
   `Spiritlm.__init__`), in which unit u is the text [Hu{u}], and speech begins with [Speech] (`Spiritlm._build_prompt`);
@@ -49,7 +49,10 @@ def convert(source: Path, output: Path) -> Vocabulary:
 
 
 def places_of_units(source: Path) -> tuple[list[int], int, int]:
-    """The tokens before the first unit of speech, the token of unit 0, and how many units there are."""
+    """The tokens before the first unit of speech, the token of unit 0, and how many units there are.
+
+    Raises InputError for a tokenizer without units, or with units that do not follow one another.
+    """
     tokenizer = read_tokenizer(source)
     vocabulary = tokenizer.get_vocab()
     units = 0

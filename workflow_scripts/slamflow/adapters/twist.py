@@ -50,7 +50,7 @@ def convert(source: Path, output: Path) -> Vocabulary:
 
     with unpacked(source, output) as folder:
         config = read_config(folder)
-        path = source / "config.json"
+        path = folder / "config.json"
         offset = needed(config, "offset", path, "a model of TWIST")
         tokens = needed(config, "vocab_size", path, "a model of TWIST")
         if tokens <= offset:

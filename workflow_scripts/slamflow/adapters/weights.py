@@ -1,15 +1,17 @@
-"""Folders of published weights, as several adapters read and write them: no pickle of theirs is executed."""
+"""Reading and writing folders of weights, for all adapters: no pickle of a published model is executed."""
 
 from __future__ import annotations
 
+import gzip
 import pickle
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 from safetensors import SafetensorError
@@ -19,20 +21,24 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from slamflow import files
 from slamflow.assets.torch_checkpoint import Stored, read_checkpoint, tensors
 from slamflow.assets.transformers_folder import check_against_class, write_weights
+from slamflow.corpora.archives import check_end
 from slamflow.errors import InputError
 
 State = dict[str, torch.Tensor]
 
 ARCHIVES = ("*.zip", "*.tgz", "*.tar.gz")
+CANNOT_UNPACK = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError, ValueError)
+"""What a damaged archive raises; RuntimeError for one that is encrypted."""
 NOT_CARRIED = ("architectures", "dtype", "torch_dtype", "transformers_version", "_name_or_path", "auto_map")
 """Keys of a published config.json that are no part of a model's shape."""
 
 
 @contextmanager
 def unpacked(source: Path, beside: Path) -> Iterator[Path]:
-    """The published files of `source` in one folder: itself, or what its one archive holds, for a while, `beside`.
+    """The folder of the published files: `source`, or a temporary one next to `beside` with what its archive holds.
 
-    Of an archive only plain files are taken, by their last names. Raises InputError for a damaged one, or for several.
+    Only regular files are taken from an archive, by their base names. Raises InputError for a damaged archive and for
+    several; an InputError about an unpacked file names the archive instead of the temporary folder.
     """
     archives = sorted(path for pattern in ARCHIVES for path in source.glob(pattern))
     if not archives or (source / "config.json").is_file():
@@ -44,9 +50,12 @@ def unpacked(source: Path, beside: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=beside.parent, prefix=".unpacked-") as folder:
         try:
             _unpack(archives[0], Path(folder))
-        except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, ValueError) as error:
+        except CANNOT_UNPACK as error:
             raise InputError(f"{archives[0]}: cannot be unpacked ({error})") from None
-        yield Path(folder)
+        try:
+            yield Path(folder)
+        except InputError as error:
+            raise InputError(str(error).replace(folder, str(archives[0]))) from None
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -65,10 +74,11 @@ def _unpack(archive: Path, folder: Path) -> None:
                     with members.open(member) as stream:
                         take(member.filename, stream)
         return
-    with tarfile.open(archive) as tar:
+    with gzip.open(archive) as plain, tarfile.open(fileobj=plain, mode="r:") as tar:
         for entry in tar:
             if entry.isfile() and _is_wanted(entry.name):
                 take(entry.name, tar.extractfile(entry))
+        check_end(cast(BinaryIO, plain), tar)
 
 
 def _is_wanted(name: str) -> bool:
@@ -84,6 +94,14 @@ def existing(path: Path) -> Path:
     return path
 
 
+def only_file(folder: Path, suffix: str) -> Path:
+    """The one file of a folder with this suffix. Raises InputError if there is none, or several."""
+    found = sorted(folder.glob(f"*{suffix}"))
+    if len(found) != 1:
+        raise InputError(f"{folder}: expected one {suffix} file, found {len(found)}")
+    return found[0]
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """A folder's config.json. Raises InputError if it is missing or no mapping."""
     config = files.read_json(existing(folder / "config.json"))
@@ -93,7 +111,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def needed(config: dict[str, Any], key: str, path: Path, what: str) -> int:
-    """A whole number of a configuration. Raises InputError that says which key `what`'s configuration has."""
+    """A non-negative integer of a configuration. Raises InputError, naming `key`, for anything else.
+
+    what: whose configuration it is, for the message.
+    """
     value = config.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise InputError(f"{path}: {key} is {value!r}; {what} has a number there")
@@ -101,9 +122,9 @@ def needed(config: dict[str, Any], key: str, path: Path, what: str) -> int:
 
 
 def read_state(folder: Path) -> State:
-    """The tensors of a transformers folder, of whatever type: safetensors or pytorch_model.bin, in parts or whole.
+    """The tensors of a transformers folder, in their own dtypes: safetensors or pytorch_model.bin, sharded or not.
 
-    Raises InputError if there are none, or one is damaged, or no file of tensors alone.
+    Raises InputError if there are none, if a file is damaged, or if a pickle holds more than tensors.
     """
     for whole, read in (("model.safetensors", _safetensors), ("pytorch_model.bin", _pickled)):
         index = folder / f"{whole}.index.json"
@@ -129,7 +150,7 @@ def _pickled(path: Path) -> State:
 
 
 def loaded(stored: dict[str, Stored], path: Path) -> State:
-    """The tensors of a checkpoint, in their own types. Raises InputError if one does not lie in the file."""
+    """The tensors of a checkpoint, in their own dtypes. Raises InputError if one does not lie in the file."""
     try:
         return {name: tensor.tensor() for name, tensor in stored.items()}
     except (pickle.UnpicklingError, RuntimeError, ValueError) as error:
@@ -148,21 +169,22 @@ def make_class(model_type: Any, keys: dict[str, Any], source: Path) -> PreTraine
 
 
 def names_of_embeddings(model: PreTrainedModel) -> tuple[str, str]:
-    """The names of the input embeddings and of the output projection, which are equal if they are tied."""
-    inner, outer = model.get_input_embeddings(), model.get_output_embeddings()
+    """The names of the input embeddings and of the output projection, tied or not."""
     names = {id(module): f"{name}.weight" for name, module in model.named_modules()}
-    first = names[id(inner)]
-    return first, first if model.config.tie_word_embeddings else names[id(outer)]
+    return names[id(model.get_input_embeddings())], names[id(model.get_output_embeddings())]
 
 
 def write_model(model: PreTrainedModel, state: State, output: Path, source: Path) -> None:
-    """Write config.json and model.safetensors of a model's class with other tensors, in the type of these.
+    """Write config.json and model.safetensors: the tensors `state`, in their own dtype, under the class of `model`.
 
-    Where the output projection is the embeddings once more, it is not written. Raises InputError if a tensor is
-    missing, one too many, or of another shape.
+    An output projection that is tied to the embeddings is not written. Raises InputError if a tensor is missing, one
+    too many, or of another shape, and if a tied projection differs from the embeddings.
     """
     embeddings, projection = names_of_embeddings(model)
-    tied = ("lm_head.weight",) if embeddings == projection else ()
+    tied = (projection,) if model.config.tie_word_embeddings else ()
+    for name in tied:
+        if {name, embeddings} <= state.keys() and not torch.equal(state[name], state[embeddings]):
+            raise InputError(f"{source}: {name} differs from {embeddings}, to which the model ties it")
     kept = {name: tensor.contiguous() for name, tensor in state.items() if name not in tied}
     check_against_class(kept, lambda: model, source, model.config.model_type, tied)
     model.config.dtype = kept[embeddings].dtype

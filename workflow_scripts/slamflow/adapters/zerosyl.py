@@ -37,24 +37,22 @@ def convert(source: Path, output: Path) -> Vocabulary:
 
     Raises InputError for another file, or where BOS and PAD do not lie behind the units.
     """
-    from slamflow.adapters.weights import NOT_CARRIED, loaded, make_class, needed, write_model
+    from slamflow.adapters.weights import NOT_CARRIED, loaded, make_class, needed, only_file, write_model
     from slamflow.assets.torch_checkpoint import plain, read_checkpoint, tensors
     from slamflow.vocabulary import Layout, Vocabulary
 
-    found = sorted(source.glob("*.pt"))
-    if len(found) != 1:
-        raise InputError(f"{source}: expected one .pt file, found {len(found)}")
-    checkpoint = read_checkpoint(found[0])
+    path = only_file(source, ".pt")
+    checkpoint = read_checkpoint(path)
     config = plain(checkpoint.get("cfg")) if isinstance(checkpoint, dict) else None
     if not isinstance(config, dict) or "word_embed_proj_dim" not in config:
-        raise InputError(f"{found[0]}: has no OPT's configuration under cfg")
-    bos, pad, tokens = (needed(config, key, found[0], "a model of ZeroSyl") for key in NEEDED)
+        raise InputError(f"{path}: has no OPT's configuration under cfg")
+    bos, pad, tokens = (needed(config, key, path, "a model of ZeroSyl") for key in NEEDED)
     eos = config.get("eos_token_id")
     special = {token for token in (bos, pad, eos) if isinstance(token, int)}
     units = min(special)
     if special | set(range(units)) != set(range(tokens)):
-        raise InputError(f"{found[0]}: the tokens {sorted(special)} do not lie behind the units of {tokens} tokens")
+        raise InputError(f"{path}: the tokens {sorted(special)} do not lie behind the units of {tokens} tokens")
     keys = {key: value for key, value in config.items() if key not in (*NOT_CARRIED, "model_type")}
-    state = loaded(tensors(checkpoint.get("model"), found[0]), found[0])
-    write_model(make_class("opt", keys, found[0]), state, output, found[0])
+    state = loaded(tensors(checkpoint.get("model"), path), path)
+    write_model(make_class("opt", keys, path), state, output, path)
     return Vocabulary(units, layout=Layout(pad=pad, bos=(bos,), eos=eos, ends=False, first_unit=0))

@@ -71,7 +71,7 @@ class FetchAsset(Settings):
 
     file: AssetFile
     ungated: str | None = None
-    """What to name to the user where a login is wanted."""
+    """An asset that needs no login, named to the user where this one is refused for want of one."""
 
 
 class Asset(Settings):

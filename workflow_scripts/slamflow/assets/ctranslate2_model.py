@@ -9,9 +9,10 @@ and UTF-8.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import torch
 
@@ -19,6 +20,8 @@ from slamflow.errors import InputError
 
 FORMAT = 6
 DTYPES = (torch.float32, torch.int8, torch.int16, torch.int32, torch.float16, torch.bfloat16)
+
+Variable = TypeVar("Variable")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,19 @@ class Reader:
 
 def read_model(path: Path) -> Model:
     """Read all variables of a model.bin. Raises InputError for another format, a cut or a damaged file."""
+    return Model(*_read(path, read_tensor))
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of all variables of a model.bin by name, aliases too, without reading the data.
+
+    Raises InputError as `read_model` does.
+    """
+    return _read(path, skip_tensor)[2]
+
+
+def _read(path: Path, read: Callable[[Reader, str], Variable]) -> tuple[str, int, dict[str, Variable]]:
+    """Specification, revision, and what `read` makes of each variable, by name and by alias."""
     with open(path, "rb") as stream:
         reader = Reader(path, stream)
         (version,) = reader.unpack("I")
@@ -68,10 +84,10 @@ def read_model(path: Path) -> Model:
             raise InputError(f"{path}: format {version}, and only CTranslate2's binary format {FORMAT} is read")
         specification = reader.string()
         revision, count = reader.unpack("II")
-        variables: dict[str, torch.Tensor] = {}
+        variables: dict[str, Variable] = {}
         for _ in range(count):
             name = reader.string()
-            variables[name] = read_tensor(reader, name)
+            variables[name] = read(reader, name)
         (count,) = reader.unpack("I")
         for _ in range(count):
             alias, name = reader.string(), reader.string()
@@ -80,33 +96,7 @@ def read_model(path: Path) -> Model:
             variables[alias] = variables[name]
         if stream.read(1):
             raise InputError(f"{path}: bytes after the end at byte {stream.tell() - 1}: the file is damaged")
-    return Model(specification, revision, variables)
-
-
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of all variables of a model.bin by name, aliases too, without reading the data.
-
-    Raises InputError for another format or a cut file.
-    """
-    with open(path, "rb") as stream:
-        reader = Reader(path, stream)
-        (version,) = reader.unpack("I")
-        if version != FORMAT:
-            raise InputError(f"{path}: format {version}, and only CTranslate2's binary format {FORMAT} is read")
-        reader.string()
-        _, count = reader.unpack("II")
-        shapes: dict[str, tuple[int, ...]] = {}
-        for _ in range(count):
-            name = reader.string()
-            (rank,) = reader.unpack("B")
-            shapes[name] = reader.unpack(f"{rank}I")
-            _, length = reader.unpack("BI")
-            stream.seek(length, 1)
-        (count,) = reader.unpack("I")
-        for _ in range(count):
-            alias, name = reader.string(), reader.string()
-            shapes[alias] = shapes.get(name, ())
-    return shapes
+    return specification, revision, variables
 
 
 def read_tensor(reader: Reader, name: str) -> torch.Tensor:
@@ -123,3 +113,12 @@ def read_tensor(reader: Reader, name: str) -> torch.Tensor:
     if count * dtype.itemsize != length:
         raise InputError(f"{reader.path}: {name} has {length} bytes, which is not {list(shape)} of {dtype}")
     return torch.frombuffer(bytearray(reader.bytes(length)), dtype=dtype).reshape(shape)
+
+
+def skip_tensor(reader: Reader, _name: str) -> tuple[int, ...]:
+    """The shape of one variable, whose data are passed over."""
+    (rank,) = reader.unpack("B")
+    shape = reader.unpack(f"{rank}I")
+    _, length = reader.unpack("BI")
+    reader.stream.seek(length, 1)
+    return shape

@@ -50,18 +50,23 @@ def download(source: str, name: str, downloads: Path) -> Iterator[Path]:
             reason = explain(error, match["repo"], match["path"], match["revision"], token is not None)
             if reason is None:
                 raise
-            status = getattr(getattr(error, "response", None), "status_code", None)
-            raise (LoginError if status in (401, 403) else SourceError)(reason) from None
+            # What the hub answered before the library looked for a local copy is the cause of that error.
+            refused = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) else error
+            raise (LoginError if status_of(refused) in (401, 403) else SourceError)(reason) from None
         try:
             yield Path(path)
         finally:
             Path(path).unlink(missing_ok=True)
 
 
+def status_of(error: BaseException | None) -> int | None:
+    """The HTTP status in an error of the hub library, if it has one."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
 def explain(error: Exception, repo: str, path: str, revision: str, with_token: bool) -> str | None:
     """An error of the hub library in plain words with the way out; None for one that is not the hub's."""
-    response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
+    status = status_of(error)
     login = (
         "the HF_TOKEN in the environment has no access to it"
         if with_token

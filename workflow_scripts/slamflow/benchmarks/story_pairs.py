@@ -45,11 +45,11 @@ def other_endings(stories: list[Record], spoken: dict[str, Spoken], seed: int) -
     by_voice: dict[str, list[Record]] = defaultdict(list)
     left_out: Counter[str] = Counter()
     for story in stories:
-        parts = [spoken.get(f"{story['id']}.{part}") for part in ("prompt", "ending")]
-        if any(part is None for part in parts):
+        prompt, ending = (spoken.get(f"{story['id']}.{part}") for part in ("prompt", "ending"))
+        if prompt is None or ending is None:
             left_out["not_spoken"] += 1
         else:
-            by_voice[str(parts[1].speaker)].append(story)  # type: ignore[union-attr]
+            by_voice[str(ending.speaker)].append(story)
     items = []
     for voice in sorted(by_voice):
         partners = different_partners(by_voice[voice], seed)
@@ -57,8 +57,8 @@ def other_endings(stories: list[Record], spoken: dict[str, Spoken], seed: int) -
         for pair in partners:
             cluster = "+".join(sorted(story["id"] for story in pair))
             for own, other in (pair, pair[::-1]):
-                prompt = spoken[f"{own['id']}.prompt"].units
-                good, bad = (join(prompt, spoken[f"{story['id']}.ending"].units) for story in (own, other))
+                beginning = spoken[f"{own['id']}.prompt"].units
+                good, bad = (join(beginning, spoken[f"{story['id']}.ending"].units) for story in (own, other))
                 items.append(Item(own["id"], None, cluster, good, bad))
     return sorted(items), dict(left_out)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     from slamflow.text import TextSettings
     from slamflow.tts import EngineSettings
 
+Holds = Literal["stories", "pairs", "recordings", "preferences"]
+MadeBy = Literal["write_stories", "write_minimal_pairs", "collect_audio", "collect_pairs"]
+
 
 class SplitSettings(Settings):
     """One split of a corpus."""
 
-    shards: Annotated[int, Field(ge=1, le=9999)] = 1
+    shards: Annotated[int, Field(ge=1)] = 1
     """In how many shards, each a job of its own."""
 
     @property
@@ -41,12 +44,20 @@ class SplitSettings(Settings):
         return True
 
 
+AnySplit = TypeVar("AnySplit", bound=SplitSettings)
+
+
+def split_of(splits: Mapping[Any, AnySplit], name: str) -> AnySplit:
+    """The split of this name: a plain look-up, typed for keys that are literals."""
+    return splits[name]
+
+
 class CorpusSettings(SectionSettings):
     """Where speech comes from."""
 
-    holds: ClassVar[Literal["stories", "pairs", "recordings", "preferences"]]
+    holds: ClassVar[Holds]
     """Stories (a prompt and its endings as text), minimal pairs, recordings without either, or preference pairs."""
-    made_by: ClassVar[Literal["write_stories", "write_minimal_pairs", "collect_audio", "collect_pairs"]]
+    made_by: ClassVar[MadeBy]
     """The rule that writes its shards: of text, which synthesize_stories speaks, or of speech."""
 
     kind: str

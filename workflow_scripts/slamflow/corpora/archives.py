@@ -19,7 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from slamflow.audio import AudioError
 from slamflow.corpora.listing import TRANSCRIPTS, is_audio, is_below, speaker_of
@@ -84,7 +84,7 @@ def archive_recordings(corpus: AudioArchive, archives: list[Path], split: str, s
                     id=item_id,
                     source=item_id,
                     speaker=speaker_of(name, folders_up),
-                    text=lambda known=known, name=name: known.of(name),  # type: ignore[misc]
+                    text=functools.partial(known.of, name),
                     open=open_member,
                     speech=functools.partial(listed_speech, activity, item_id) if corpus.voice_activity else None,
                 )
@@ -211,12 +211,22 @@ def _tar_members(path: Path) -> Iterator[Member]:
                     raise InputError(damaged(path, error)) from None
 
             yield name, open_member
-        # tarfile takes a file that stops between two members, or inside a header, for a whole one.
         if unpack is None:
             with open(path, "rb") as file:
-                file.seek(archive.offset)
-                if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                    raise EOFError("a tar archive without its end")
+                check_end(file, archive)
+
+
+def check_end(stream: IO[bytes], archive: tarfile.TarFile) -> None:
+    """Raise EOFError for a tar, read to its last member, that is cut off or damaged behind it.
+
+    tarfile takes a file that stops between two members, or inside a header, for a whole one. stream: its bytes; a
+    compressed one is read to its end, where its checksum stands.
+    """
+    stream.seek(archive.offset)
+    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise EOFError("a tar archive without its end")
+    while stream.read(1 << 20):
+        pass
 
 
 def tidy(name: str) -> str | None:

@@ -22,7 +22,7 @@ from slamflow.assets.hub import download, explain
 from slamflow.assets.transfer import SourceError
 from slamflow.audio import AudioError
 from slamflow.corpora.listing import SHOWN
-from slamflow.corpora.recordings import Recording
+from slamflow.corpora.recordings import Recording, known_text
 from slamflow.corpora.revisions import UNPINNED
 from slamflow.errors import InputError
 from slamflow.sharding import in_share, parse_shard
@@ -100,7 +100,7 @@ def table_recordings(path: Path, name: str, columns: HubColumns, percent: list[i
     """Yield the recordings of one Parquet file, a few in memory at a time."""
     names = [columns.audio, columns.text, columns.speaker, columns.id]
     for place, row in table_rows(path, name, [column for column in names if column is not None]):
-        item_id = place if columns.id is None or row[columns.id] is None else str(row[columns.id])
+        item_id = cell(row, columns.id) or place
         if in_share(item_id, *percent):
             yield recording(row, columns, item_id, place)
 
@@ -123,15 +123,19 @@ def table_rows(path: Path, name: str, names: list[str]) -> Iterator[tuple[str, M
                 number += 1
 
 
+def cell(row: Mapping[str, Any], column: str | None) -> str | None:
+    """The value of a column as text; None if there is no such column or the cell is null."""
+    value = None if column is None else row[column]
+    return None if value is None else str(value)
+
+
 def recording(row: Mapping[str, Any], columns: HubColumns, item_id: str, place: str) -> Recording:
     """One row as a recording."""
-    speaker = None if columns.speaker is None else row[columns.speaker]
-    text = None if columns.text is None else row[columns.text]
     return Recording(
         id=item_id,
         source=place,
-        speaker="unknown" if speaker is None else str(speaker),
-        text=lambda: " ".join(str(text).split()) or None if text is not None else None,
+        speaker=cell(row, columns.speaker) or "unknown",
+        text=known_text(" ".join((cell(row, columns.text) or "").split())),
         open=lambda: audio_of(row[columns.audio]),
     )
 

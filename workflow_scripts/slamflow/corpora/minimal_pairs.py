@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from slamflow.corpora import CorpusSettings, SplitSettings
-from slamflow.corpora.recorded import PercentRange, check_range
+from slamflow.corpora import CorpusSettings, Holds, MadeBy, SplitSettings, split_of
+from slamflow.corpora.recorded import PercentRange, check_dev_and_test
 from slamflow.text import PAIR_SOURCES, PAIR_TEXTS, PairSourceSettings
 from slamflow.tts import ENGINES, EngineSettings
 
@@ -27,19 +27,12 @@ class PairSplit(SplitSettings):
     """Of a file: only the pairs whose hash falls between these two, pairs of one `id` together. Take all of it as
     `test`, or some of it as `dev` to choose settings."""
 
-    @model_validator(mode="after")
-    def is_range(self) -> PairSplit:
-        check_range(self.percent)
-        return self
-
 
 class MinimalPairCorpus(CorpusSettings):
     """Pairs of a right and a wrong utterance, spoken from text."""
 
-    holds: ClassVar[Literal["stories", "pairs", "recordings"]] = "pairs"
-    made_by: ClassVar[Literal["write_stories", "write_minimal_pairs", "collect_audio", "collect_pairs"]] = (
-        "write_minimal_pairs"
-    )
+    holds: ClassVar[Holds] = "pairs"
+    made_by: ClassVar[MadeBy] = "write_minimal_pairs"
 
     kind: Literal["minimal_pairs"]
     """Speech made from pairs of texts."""
@@ -76,9 +69,7 @@ class MinimalPairCorpus(CorpusSettings):
         pair_kinds = [name for name in BENCHMARKS.names() if BENCHMARKS.settings(name).built_from == "pairs"]
         if self.task not in pair_kinds:
             raise ValueError(f"task {self.task!r}: the kinds of pairs are {', '.join(pair_kinds)}")
-        dev, test = self.splits.get("dev"), self.splits.get("test")
-        if dev and test and dev.percent[0] < test.percent[1] and test.percent[0] < dev.percent[1]:
-            raise ValueError("splits: dev and test share pairs; give them percent ranges that do not overlap")
+        check_dev_and_test(self.splits)
         return self
 
     @property
@@ -92,7 +83,7 @@ class MinimalPairCorpus(CorpusSettings):
     def job(self, name: str, split: str, shard: str) -> WriteMinimalPairs:  # noqa: ARG002
         from slamflow.corpora.job_settings import WriteMinimalPairs
 
-        chosen = self.splits[split]  # type: ignore[index]
+        chosen = split_of(self.splits, split)
         return WriteMinimalPairs(
             task=self.task,
             # Where a file lies does not concern the job.
@@ -119,7 +110,7 @@ class MinimalPairCorpus(CorpusSettings):
         yield from self.speech.file_problems(f"{key}.speech", sources)
 
     def hours(self, split: str) -> float | None:
-        pairs = self.splits[split].pairs  # type: ignore[index]
+        pairs = split_of(self.splits, split).pairs
         if self.text is not None or pairs is None:
             return None
         seconds: float = PAIR_TEXTS.settings(self.task).seconds

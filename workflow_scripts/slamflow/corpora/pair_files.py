@@ -1,11 +1,11 @@
-"""Benchmarks that were published as speech: which recordings belong together, from a folder or from the hub."""
+"""Benchmarks and preference pairs that were published as speech: which recordings belong together."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from slamflow import files
 from slamflow.corpora import CORPORA
 from slamflow.corpora.collect import write_shard
-from slamflow.corpora.hub_tables import audio_of, shard_files, table_rows
-from slamflow.corpora.recordings import Recording
+from slamflow.corpora.hub_tables import audio_of, cell, shard_files, table_rows
+from slamflow.corpora.recordings import Recording, known_text
 from slamflow.sharding import in_share, parse_shard, shard_of
 
 if TYPE_CHECKING:
     from slamflow.corpora.job_settings import CollectPairs
-    from slamflow.corpora.spoken_pairs import SpokenPairCorpus
+    from slamflow.corpora.spoken_pairs import SpokenPairCorpus, SpokenPairSplit
+    from slamflow.corpora.spoken_preferences import SpokenPreference, SpokenPreferenceSplit
 
 SIDES = ("good", "bad")
 NEVER_CUT = 3600.0
@@ -53,7 +54,7 @@ class SpokenPair:
                 id=f"{self.id}.{side}",
                 source=source,
                 speaker=self.voice or "unknown",
-                text=lambda text=text: text or None,  # type: ignore[misc]
+                text=known_text(text),
                 open=opened,
             )
 
@@ -75,14 +76,17 @@ def collect_pairs(
 ) -> dict[str, Any]:
     """Write one shard: the utterances, which of them are a pair, what was set aside, and the manifest.
 
-    A recording that cannot be used is set aside; its pair stays in the list and is left out when the benchmark is
-    built. Returns the manifest. Raises InputError if there are no pairs at all, or the hub or the folder is not right.
+    A recording that cannot be used is set aside; its pair stays in the list and is left out when the benchmark, or
+    the preferences, are built. Returns the manifest. Raises InputError if there are no pairs at all, or the hub or the
+    folder is not right.
     """
-    found: Iterable[SpokenPair] = CORPORA.module(settings.pairs.kind).pairs(
-        settings.pairs, settings, sources, downloads
+    corpus = settings.pairs
+    found: Iterable[SpokenPair | SpokenPreference] = CORPORA.module(corpus.kind).pairs(
+        corpus, settings, sources, downloads
     )
     records = []
-    chosen = settings.pairs.splits[settings.split]  # type: ignore[index]
+    splits: Mapping[Any, SpokenPairSplit | SpokenPreferenceSplit] = corpus.splits
+    chosen = splits[settings.split]
     shared = (pair for pair in found if in_share(pair.cluster, *chosen.percent))
 
     def recordings() -> Iterator[Recording]:
@@ -114,15 +118,15 @@ def hub_pairs(corpus: SpokenPairCorpus, shard: str, downloads: Path) -> Iterator
     names = [columns.good, columns.bad, *columns.id, columns.voice, columns.phenomenon, *columns.texts]
     for path, name in shard_files(str(corpus.repo), str(corpus.revision), corpus.files, shard, downloads):
         for place, row in table_rows(path, name, [column for column in names if column is not None]):
-            texts = [str(row[column] or "") for column in columns.texts] or ["", ""]
+            texts = [cell(row, column) or "" for column in columns.texts] or ["", ""]
             cluster = ".".join(str(row[column]) for column in columns.id) or place
-            voice = None if columns.voice is None else str(row[columns.voice])
+            voice = cell(row, columns.voice)
             met[cluster, voice] += 1
             yield SpokenPair(
                 cluster=cluster,
                 voice=voice,
                 number=met[cluster, voice] - 1,
-                phenomenon=None if columns.phenomenon is None else str(row[columns.phenomenon]),
+                phenomenon=cell(row, columns.phenomenon),
                 texts=(texts[0], texts[1]),
                 sources=(f"{place}/{columns.good}", f"{place}/{columns.bad}"),
                 open=(

@@ -15,9 +15,10 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from typing import BinaryIO
 
-from slamflow.audio import AudioError
+from slamflow.audio import SAMPLE_RATE, AudioError, decode
 from slamflow.corpora.pair_files import SpokenPair
 from slamflow.corpora.published_files import PublishedFiles
 from slamflow.errors import InputError
@@ -59,8 +60,18 @@ def folder_pairs(files: PublishedFiles) -> Iterator[SpokenPair]:
     yield from pairs
 
 
+@dataclass(frozen=True)
+class Missing:
+    """In place of what opens a recording that is not there: raises AudioError with the reason."""
+
+    reason: str
+
+    def __call__(self) -> BinaryIO:
+        raise AudioError(self.reason)
+
+
 def _is_whole(pair: SpokenPair) -> bool:
-    return not any(isinstance(opened, functools.partial) and opened.func is _missing for opened in pair.open)
+    return not any(isinstance(opened, Missing) for opened in pair.open)
 
 
 # gold.csv
@@ -84,8 +95,8 @@ def listed_pairs(files: PublishedFiles, name: str) -> Iterator[SpokenPair]:
             raise InputError(f"{where}, line {number}: correct is {row['correct']!r}, neither 1 nor 0")
         key = (row.get("type", ""), row.get("subtype", ""), row["id"], row["voice"])
         groups[key][right].append({**row, "band": _band(row, f"{where}, line {number}") if right else ""})
-    for (kind, subtype, number_of, voice), rows in groups.items():
-        cluster = ".".join(part for part in (kind, subtype, number_of) if part)
+    for (kind, subtype, pair_id, voice), rows in groups.items():
+        cluster = ".".join(part for part in (kind, subtype, pair_id) if part)
         for index, (right_row, wrong_row) in enumerate(_matched(rows[True], rows[False])):
             sides = [_listed_side(files, folder, row) for row in (right_row, wrong_row)]
             yield SpokenPair(
@@ -143,20 +154,16 @@ def _matched(rights: Sequence[Row], wrongs: Sequence[Row]) -> Iterator[tuple[Row
 def _listed_side(files: PublishedFiles, folder: str, row: Row | None) -> tuple[str, Opener]:
     """The name of the recording of a row, and what opens it."""
     if row is None:
-        return "", functools.partial(_missing, "the list has no partner for it")
+        return "", Missing("the list has no partner for it")
     stem = posixpath.join(folder, row["filename"].removesuffix(".wav"))
     name = files.by_stem.get(stem)
     if name is None:
-        return row["filename"], functools.partial(_missing, f"{row['filename']} is not among the files")
+        return row["filename"], Missing(f"{row['filename']} is not among the files")
     return name, files.recordings[name]
 
 
 def _said(row: Row | None) -> str:
     return (row or {}).get("transcription") or (row or {}).get("word") or ""
-
-
-def _missing(reason: str) -> BinaryIO:
-    raise AudioError(reason)
 
 
 # Names
@@ -171,51 +178,53 @@ def named_pairs(files: PublishedFiles) -> Iterator[SpokenPair]:
     multi-speaker sets; a name that occurs in several is one cluster.
     """
     known = files.by_stem
+    side_of = {stem: side for stem in known for side in (RIGHT, WRONG) if stem.endswith(side)}
     by_id: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for stem in known:
-        if side := next((side for side in (RIGHT, WRONG) if stem.endswith(side)), None):
-            folder, base = posixpath.split(stem.removesuffix(side))
-            if numbered := NUMBERED.fullmatch(base):
-                by_id[folder, numbered[2], side].append(stem)
+    for stem, side in side_of.items():
+        folder, base = posixpath.split(stem.removesuffix(side))
+        if numbered := NUMBERED.fullmatch(base):
+            by_id[folder, numbered[2], side].append(stem)
     paired: set[str] = set()
-    for stem in known:
-        side = next((side for side in (RIGHT, WRONG) if stem.endswith(side)), None)
-        if side is None or stem in paired:
+    for stem, side in side_of.items():
+        if stem in paired:
             continue
         other_side = WRONG if side == RIGHT else RIGHT
-        folder, base = posixpath.split(stem.removesuffix(side))
-        other, name = posixpath.join(folder, base + other_side), base
-        numbered = NUMBERED.fullmatch(base)
+        common = stem.removesuffix(side)
+        folder, name = posixpath.split(common)
+        other = common + other_side
+        numbered = NUMBERED.fullmatch(name)
         if other not in known and numbered:
             alike = [by_id[folder, numbered[2], one] for one in (side, other_side)]
             if [len(stems) for stems in alike] == [1, 1]:
                 other, name = alike[1][0], numbered[2]
         paired |= {stem, other}
-        prompt = known.get(posixpath.join(folder, base + PROMPT))
+        prompt = known.get(common + PROMPT)
+        before = [] if prompt is None else [common + PROMPT]
         right, wrong = (stem, other) if side == RIGHT else (other, stem)
         sides = [_named_side(files, one, prompt) for one in (right, wrong)]
         yield SpokenPair(
             cluster=name,
             voice=folder or None,
             phenomenon=None,
-            texts=(_text(files, right, prompt), _text(files, wrong, prompt)),
+            texts=(_text(files, *before, right), _text(files, *before, wrong)),
             sources=(sides[0][0], sides[1][0]),
             open=(sides[0][1], sides[1][1]),
         )
 
 
 def _named_side(files: PublishedFiles, stem: str, prompt: str | None) -> tuple[str, Opener]:
+    """The name of a recording, and what opens it, behind its prompt if there is one."""
     name = files.by_stem.get(stem)
     if name is None:
-        return stem, functools.partial(_missing, f"there is no {stem}")
+        return stem, Missing(f"there is no {stem}")
     if prompt is None:
         return name, files.recordings[name]
     return name, functools.partial(joined, files.recordings[prompt], files.recordings[name])
 
 
-def _text(files: PublishedFiles, stem: str, prompt: str | None) -> str:
-    """What is said, by the .txt files beside the recordings; empty if one is missing or not UTF-8."""
-    names = [f"{one}.txt" for one in ([posixpath.splitext(prompt)[0]] if prompt else []) + [stem]]
+def _text(files: PublishedFiles, *stems: str) -> str:
+    """What is said in recordings, by the .txt files beside them; empty if one is missing or not UTF-8."""
+    names = [f"{stem}.txt" for stem in stems]
     if not all(name in files.texts for name in names):
         return ""
     try:
@@ -225,24 +234,16 @@ def _text(files: PublishedFiles, stem: str, prompt: str | None) -> str:
 
 
 def joined(prompt: Opener, ending: Opener) -> BinaryIO:
-    """One recording behind another, as WAV. Raises AudioError if one cannot be read or their rates differ."""
+    """One recording behind another, as WAV: mono, 16 kHz. Raises AudioError if one cannot be used."""
     import numpy as np
     import soundfile
 
-    waves: list[Any] = []
-    rates: list[int] = []
+    waves = []
     for opened in (prompt, ending):
         with opened() as file:
-            try:
-                wave, rate = soundfile.read(file, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                raise AudioError(str(error)) from None
-        waves.append(wave[:, 0])
-        rates.append(rate)
-    if rates[0] != rates[1]:
-        raise AudioError(f"the prompt has {rates[0]} Hz, its ending {rates[1]} Hz")
+            waves.append(decode(file.read()))
     stream = io.BytesIO()
-    soundfile.write(stream, np.concatenate(waves), rates[0], format="WAV", subtype="FLOAT")
+    soundfile.write(stream, np.concatenate(waves), SAMPLE_RATE, format="WAV", subtype="FLOAT")
     stream.seek(0)
     return stream
 
@@ -258,26 +259,26 @@ def ordered_pairs(files: PublishedFiles) -> Iterator[SpokenPair]:
     would be that of the file system, and for an odd count.
     """
     folders: dict[str, dict[int, str]] = defaultdict(dict)
-    for stem, name in files.by_stem.items():
+    for stem in files.by_stem:
         folder, base = posixpath.split(stem)
         numbered = NUMBERED.fullmatch(base)
         assert numbered is not None
         number = int(numbered[1])
         if number in folders[folder]:
-            raise InputError(
-                f"{files.place}: {folders[folder][number]} and {name} have one number, so it is not told which is right"
-            )
-        folders[folder][number] = name
+            first, second = (files.by_stem[one] for one in (folders[folder][number], stem))
+            raise InputError(f"{files.place}: {first} and {second} have one number, so it is not told which is right")
+        folders[folder][number] = stem
     for folder, by_number in sorted(folders.items()):
-        names = [by_number[number] for number in sorted(by_number)]
-        if len(names) % 2:
-            raise InputError(f"{files.place}: {len(names)} recordings in {folder or 'it'}, so they are no pairs")
-        for right, wrong in zip(names[::2], names[1::2], strict=True):
+        stems = [by_number[number] for number in sorted(by_number)]
+        if len(stems) % 2:
+            raise InputError(f"{files.place}: {len(stems)} recordings in {folder or 'it'}, so they are no pairs")
+        for right, wrong in zip(stems[::2], stems[1::2], strict=True):
+            names = files.by_stem[right], files.by_stem[wrong]
             yield SpokenPair(
-                cluster=posixpath.splitext(right)[0],
+                cluster=right,
                 voice=None,
                 phenomenon=None,
-                texts=tuple(_text(files, posixpath.splitext(name)[0], None) for name in (right, wrong)),  # type: ignore[arg-type]
-                sources=(right, wrong),
-                open=(files.recordings[right], files.recordings[wrong]),
+                texts=(_text(files, right), _text(files, wrong)),
+                sources=names,
+                open=(files.recordings[names[0]], files.recordings[names[1]]),
             )

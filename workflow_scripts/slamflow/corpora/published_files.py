@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from slamflow.audio import AudioError
-from slamflow.corpora.archives import DAMAGED, UNPACKERS, beginning, damaged, spooled, tidy
+from slamflow.corpora.archives import DAMAGED, UNPACKERS, beginning, check_end, damaged, spooled, tidy
 from slamflow.corpora.folders import open_file
 from slamflow.corpora.listing import SHOWN, is_audio, scan
 from slamflow.errors import InputError
@@ -67,12 +67,13 @@ def archive_files(archives: list[Path], folder: str, downloads: Path) -> Iterato
     """The files below `folder` inside zip or tar archives, as long as the context lasts.
 
     A compressed tar is unpacked to a plain one in the folder `downloads` meanwhile. Raises InputError for an archive
-    that is missing or damaged, and if there is no audio below `folder`.
+    that is missing or damaged, for two with the same recording or list, and if there is no audio below `folder`.
     """
     prefix = folder.strip("/")
     prefix = f"{prefix}/" if prefix else ""
     recordings: dict[str, Callable[[], BinaryIO]] = {}
     texts: dict[str, Callable[[], BinaryIO]] = {}
+    archive_of: dict[str, Path] = {}
     folders: set[str] = set()
     with contextlib.ExitStack() as stack:
         for path in archives:
@@ -82,6 +83,10 @@ def archive_files(archives: list[Path], folder: str, downloads: Path) -> Iterato
                     folders.add(posixpath.dirname(name))
                 if not name.startswith(prefix):
                     continue
+                # Each may have a README; a recording or a list would take the place of another.
+                is_unique = is_audio(suffix) or posixpath.basename(name) == GOLD
+                if is_unique and archive_of.setdefault(name, path) != path:
+                    raise InputError(f"{archive_of[name]} and {path} both have {name}; give each a corpus of its own")
                 if is_audio(suffix):
                     recordings[name.removeprefix(prefix)] = open_member
                 elif suffix in TEXT_SUFFIXES:
@@ -106,6 +111,8 @@ def _members(path: Path, stack: contextlib.ExitStack, downloads: Path) -> Iterat
             plain = _plain_tar(path, stack, downloads)
             tar = stack.enter_context(tarfile.open(plain, "r:"))  # noqa: SIM115, the stack closes it
             infos = [info for info in tar if info.isfile()]
+            with open(plain, "rb") as file:
+                check_end(file, tar)
             found = [(info.name, functools.partial(_open, functools.partial(tar.extractfile, info))) for info in infos]
     except DAMAGED as error:
         raise InputError(damaged(path, error)) from None

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from slamflow.corpora import CorpusSettings, SplitSettings
+from slamflow.corpora import CorpusSettings, Holds, MadeBy, SplitSettings
 
 if TYPE_CHECKING:
     from slamflow.corpora.job_settings import CollectAudio
@@ -17,9 +17,20 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, Field(pattern=r"^[a-z_]+$")]
 Patterns = Annotated[list[str], Field(min_length=1)]
-PercentRange = Annotated[list[Annotated[int, Field(ge=0, le=100)]], Field(min_length=2, max_length=2)]
 Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
 Revision = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|unpinned)$")]
+
+
+def check_range(percent: list[int]) -> list[int]:
+    """The range itself. Raises ValueError for one that nothing falls into."""
+    if percent[0] >= percent[1]:
+        raise ValueError(f"percent {percent} is empty; write the smaller number first")
+    return percent
+
+
+PercentRange = Annotated[
+    list[Annotated[int, Field(ge=0, le=100)]], Field(min_length=2, max_length=2), AfterValidator(check_range)
+]
 
 
 class RecordedSplitSettings(SplitSettings):
@@ -34,11 +45,6 @@ class RecordedSplitSettings(SplitSettings):
     """How many bytes they are where they come from, for the estimate alone."""
     recordings: Annotated[int | None, Field(ge=1)] = None
     """Only the first recordings of each shard, as many as this says; null takes all."""
-
-    @model_validator(mode="after")
-    def is_range(self) -> Self:
-        check_range(self.percent)
-        return self
 
     @abstractmethod
     def places(self) -> list[str]:
@@ -62,10 +68,8 @@ class FolderSplit(RecordedSplitSettings):
 class RecordedSettings(CorpusSettings):
     """What the kinds of recordings share."""
 
-    holds: ClassVar[Literal["stories", "pairs", "recordings"]] = "recordings"
-    made_by: ClassVar[Literal["write_stories", "write_minimal_pairs", "collect_audio", "collect_pairs"]] = (
-        "collect_audio"
-    )
+    holds: ClassVar[Holds] = "recordings"
+    made_by: ClassVar[MadeBy] = "collect_audio"
 
     max_seconds: Annotated[float, Field(ge=4.0, le=3600.0)] = 30.0
     """Longer recordings are cut at pauses into pieces of at most this length in seconds."""
@@ -135,10 +139,11 @@ class FolderSettings(RecordedSettings):
             yield f"{key}.path: {self.path}: no audio in it"
 
 
-def check_range(percent: list[int]) -> None:
-    """Raises ValueError for a range that nothing falls into."""
-    if percent[0] >= percent[1]:
-        raise ValueError(f"percent {percent} is empty; write the smaller number first")
+def check_dev_and_test(splits: Mapping[Any, Any]) -> None:
+    """Raises ValueError if pairs of one source could fall into both `dev` and `test`."""
+    dev, test = splits.get("dev"), splits.get("test")
+    if dev and test and dev.percent[0] < test.percent[1] and test.percent[0] < dev.percent[1]:
+        raise ValueError("splits: dev and test share pairs; give them percent ranges that do not overlap")
 
 
 def check_disjoint(splits: Mapping[str, Any]) -> None:

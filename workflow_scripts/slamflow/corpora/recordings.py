@@ -31,6 +31,11 @@ Stretches = list[tuple[float, float]]
 """Start and end of stretches of a recording, in seconds, one after another."""
 
 
+def known_text(text: str) -> Callable[[], str | None]:
+    """What a Recording has as `text` if it is this one; an empty text is not known."""
+    return lambda: text or None
+
+
 def voice_activity(data: bytes, name: str) -> Stretches:
     """The stretches of speech that Libri-Light's `name.json` lists. Raises AudioError if the list is missing or
     wrong."""

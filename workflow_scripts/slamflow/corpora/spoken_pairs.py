@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from slamflow.corpora import CORPORA, CorpusSettings, SplitSettings
-from slamflow.corpora.recorded import PercentRange, Repository, Revision, check_range
+from slamflow.corpora import CORPORA, CorpusSettings, Holds, MadeBy, SplitSettings, split_of
+from slamflow.corpora.recorded import PercentRange, Repository, Revision, check_dev_and_test
 from slamflow.recipe.base import Settings
 
 if TYPE_CHECKING:
@@ -44,19 +44,12 @@ class SpokenPairSplit(SplitSettings):
     pairs: Annotated[int | None, Field(ge=1)] = None
     """Only the first pairs of each shard, as many as this says; null takes all."""
 
-    @model_validator(mode="after")
-    def is_range(self) -> SpokenPairSplit:
-        check_range(self.percent)
-        return self
-
 
 class SpokenPairCorpus(CorpusSettings):
     """Pairs of recordings from a dataset of the hub, from a folder, or from archives."""
 
-    holds: ClassVar[Literal["stories", "pairs", "recordings"]] = "pairs"
-    made_by: ClassVar[Literal["write_stories", "write_minimal_pairs", "collect_audio", "collect_pairs"]] = (
-        "collect_pairs"
-    )
+    holds: ClassVar[Holds] = "pairs"
+    made_by: ClassVar[MadeBy] = "collect_pairs"
 
     kind: Literal["spoken_pairs"]
     """Pairs that were published as speech."""
@@ -96,9 +89,7 @@ class SpokenPairCorpus(CorpusSettings):
             raise ValueError("a dataset of the hub needs revision and files")
         if self.repo is None and (self.revision is not None or self.files):
             raise ValueError("revision and files belong to a dataset of the hub")
-        dev, test = self.splits.get("dev"), self.splits.get("test")
-        if dev and test and dev.percent[0] < test.percent[1] and test.percent[0] < dev.percent[1]:
-            raise ValueError("splits: dev and test share pairs; give them percent ranges that do not overlap")
+        check_dev_and_test(self.splits)
         return self
 
     @property
@@ -118,7 +109,7 @@ class SpokenPairCorpus(CorpusSettings):
 
         # Where a folder or an archive lies does not concern the job, and neither does another split.
         update = {
-            "splits": {split: self.splits[split]},  # type: ignore[index]
+            "splits": {split: split_of(self.splits, split)},
             "path": "" if self.path is not None else None,
             "archives": [PurePath(archive).name for archive in self.archives],
         }

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from slamflow.corpora import CorpusSettings, SplitSettings
-from slamflow.corpora.recorded import Patterns, PercentRange, Repository, Revision, check_range
+from slamflow.corpora import CorpusSettings, Holds, MadeBy, SplitSettings, split_of
+from slamflow.corpora.recorded import Patterns, PercentRange, Repository, Revision
 from slamflow.recipe.base import Settings
 
 if TYPE_CHECKING:
@@ -58,19 +58,12 @@ class SpokenPreferenceSplit(SplitSettings):
     bytes: Annotated[int | None, Field(gt=0)] = None
     """How many bytes they are where they come from, for the estimate alone."""
 
-    @model_validator(mode="after")
-    def is_range(self) -> SpokenPreferenceSplit:
-        check_range(self.percent)
-        return self
-
 
 class SpokenPreferenceCorpus(CorpusSettings):
     """Preference pairs from a dataset of the hub, such as SpokenSwag (Maimon et al. 2025)."""
 
-    holds: ClassVar[Literal["stories", "pairs", "recordings", "preferences"]] = "preferences"
-    made_by: ClassVar[Literal["write_stories", "write_minimal_pairs", "collect_audio", "collect_pairs"]] = (
-        "collect_pairs"
-    )
+    holds: ClassVar[Holds] = "preferences"
+    made_by: ClassVar[MadeBy] = "collect_pairs"
 
     kind: Literal["spoken_preferences"]
     """Preference pairs that were published as speech."""
@@ -96,16 +89,16 @@ class SpokenPreferenceCorpus(CorpusSettings):
     def job(self, name: str, split: str, shard: str) -> CollectPairs:
         from slamflow.corpora.job_settings import CollectPairs
 
-        chosen = self.splits[split].model_copy(update={"hours": None, "bytes": None})  # type: ignore[index]
+        chosen = split_of(self.splits, split).model_copy(update={"hours": None, "bytes": None})
         return CollectPairs(
             corpus=name, split=split, shard=shard, pairs=self.model_copy(update={"splits": {split: chosen}})
         )
 
     def hours(self, split: str) -> float | None:
-        return self.splits[split].hours  # type: ignore[index]
+        return split_of(self.splits, split).hours
 
     def bytes(self, split: str) -> int | None:
-        return self.splits[split].bytes  # type: ignore[index]
+        return split_of(self.splits, split).bytes
 
 
 @dataclass(frozen=True)
@@ -126,14 +119,14 @@ class SpokenPreference:
 
     def recordings(self) -> Iterator[Recording]:
         """Its three recordings, {id}.prompt, {id}.ending and {id}.wrong_detail."""
-        from slamflow.corpora.recordings import Recording
+        from slamflow.corpora.recordings import Recording, known_text
 
         for part, text, source, opened in zip(PARTS, self.texts, self.sources, self.open, strict=True):
             yield Recording(
                 id=f"{self.id}.{part}",
                 source=source,
                 speaker=self.speaker,
-                text=lambda text=text: text or None,  # type: ignore[misc]
+                text=known_text(text),
                 open=opened,
             )
 
@@ -149,18 +142,18 @@ def pairs(
     downloads: Path,
 ) -> Iterator[SpokenPreference]:
     """The pairs of one shard: those of every n-th file, in their order."""
-    from slamflow.corpora.hub_tables import audio_of, shard_files, table_rows
+    from slamflow.corpora.hub_tables import audio_of, cell, shard_files, table_rows
 
     columns = corpus.columns
     spoken = (columns.prompt, columns.chosen, columns.rejected)
     names = [*spoken, *columns.texts, columns.speaker, columns.id]
     for path, name in shard_files(corpus.repo, corpus.revision, corpus.files, job.shard, downloads):
         for place, row in table_rows(path, name, [column for column in names if column is not None]):
-            told = [" ".join(str(row[column] or "").split()) for column in columns.texts] or ["", "", ""]
+            told = [" ".join((cell(row, column) or "").split()) for column in columns.texts] or ["", "", ""]
             prompt, chosen, rejected = (f"{place}/{column}" for column in spoken)
             yield SpokenPreference(
-                id=place if columns.id is None else str(row[columns.id]),
-                speaker="unknown" if columns.speaker is None else str(row[columns.speaker]),
+                id=cell(row, columns.id) or place,
+                speaker=cell(row, columns.speaker) or "unknown",
                 texts=(told[0], told[1], told[2]),
                 sources=(prompt, chosen, rejected),
                 open=tuple(functools.partial(audio_of, row[column]) for column in spoken),

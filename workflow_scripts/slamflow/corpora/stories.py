@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from slamflow.corpora import CorpusSettings, SplitSettings
+from slamflow.corpora import CorpusSettings, Holds, MadeBy, SplitSettings, split_of
 from slamflow.text import TEXT_SOURCES, TextSettings
 from slamflow.tts import ENGINES, EngineSettings
 
@@ -34,10 +34,8 @@ class StorySplit(SplitSettings):
 class StoryCorpus(CorpusSettings):
     """Speech synthesized from stories."""
 
-    holds: ClassVar[Literal["stories", "pairs", "recordings"]] = "stories"
-    made_by: ClassVar[Literal["write_stories", "write_minimal_pairs", "collect_audio", "collect_pairs"]] = (
-        "write_stories"
-    )
+    holds: ClassVar[Holds] = "stories"
+    made_by: ClassVar[MadeBy] = "write_stories"
 
     kind: Literal["stories"]
     """Speech made from text."""
@@ -67,7 +65,7 @@ class StoryCorpus(CorpusSettings):
     def job(self, name: str, split: str, shard: str) -> WriteStories:
         from slamflow.corpora.job_settings import WriteStories
 
-        stories = self.splits[split].stories  # type: ignore[index]
+        stories = split_of(self.splits, split).stories
         return WriteStories(text=self.text, corpus=name, split=split, stories=stories, shard=shard)
 
     def code(self) -> list[str]:
@@ -84,5 +82,5 @@ class StoryCorpus(CorpusSettings):
         yield from self.speech.file_problems(f"{key}.speech", sources)
 
     def hours(self, split: str) -> float | None:
-        settings = self.splits[split]  # type: ignore[index]
+        settings = split_of(self.splits, split)
         return self.text.hours(split, settings.stories) if settings.hours is None else settings.hours

@@ -10,6 +10,7 @@ from slamflow.assets.asset import Asset
 from slamflow.estimate import rates
 from slamflow.estimate.rates import Device
 from slamflow.lm.flops import Shape, training_flops_per_token
+from slamflow.lm.objectives import Amount
 from slamflow.lm.zero import WHOLE, Layout, layouts
 from slamflow.recipe.recipe import Recipe
 from slamflow.recipe.report import asset_uses
@@ -61,15 +62,21 @@ class Training:
     hours: float | None
     flops_per_token: float | None
     tokens_per_step: float | None
+    validation_share: float = 0.0
+    """What validations on the way take, for a token of training."""
+    last_validation: float = 0.0
+    """What the last one takes, in tokens of training."""
 
     def on(self, device: Device) -> tuple[float | None, float | None]:
-        """Hours and tokens on a device; None for what is not known."""
+        """Hours, validation counted, and tokens on a device; None for what is not known."""
         if self.flops_per_token is None:
             return self.hours, self.tokens
         rate = device.tflops * 1e12 / self.flops_per_token * 3600
         if self.hours is not None:
-            return self.hours, self.hours * rate
-        return (self.tokens / rate if self.tokens is not None else None), self.tokens
+            return self.hours, max(0.0, self.hours * rate - self.last_validation) / (1 + self.validation_share)
+        if self.tokens is None:
+            return None, None
+        return (self.tokens * (1 + self.validation_share) + self.last_validation) / rate, self.tokens
 
     def state_gb(self, layout: Layout = WHOLE, gpus: int = 1) -> float | None:
         """Weights, gradients and moments on each of so many GPUs."""
@@ -157,7 +164,24 @@ def _training(recipe: Recipe, name: str, shape: Shape | None, speech: list[Speec
     amount = settings.amount(recipe, tokens.get)
     flops = training_flops_per_token(shape, amount.context) * settings.flops_factor if shape else None
     start = str(settings.init)
-    return Training(name, start, shape, amount.context, amount.tokens, settings.hours, flops, amount.tokens_per_step)
+    return Training(
+        *(name, start, shape, amount.context, amount.tokens, settings.hours, flops, amount.tokens_per_step),
+        *validation(amount, settings.validate_every, settings.validation_share),
+    )
+
+
+def validation(amount: Amount, every: int, most: float) -> tuple[float, float]:
+    """What validations on the way take for a token of training, and the last one in tokens of training.
+
+    A forward pass is a third of a step. If it is not known how long a validation is, those on the way take their
+    largest share, `most`, and the last one is not counted.
+    """
+    between = (amount.tokens_per_step or 0.0) * every
+    if not between or (amount.tokens is not None and amount.tokens < between):
+        share = 0.0
+    else:
+        share = most if amount.validation_tokens is None else min(most, amount.validation_tokens / 3 / between)
+    return share, (amount.validation_tokens or 0.0) / 3
 
 
 def speaking_hours(recipe: Recipe, speech: list[Speech]) -> Sum:
@@ -170,8 +194,11 @@ def speaking_hours(recipe: Recipe, speech: list[Speech]) -> Sum:
     return add_up(hours)
 
 
-def extraction(recipe: Recipe, speech: list[Speech], device: Device) -> Cost:
-    """Units of all speech: the encoders' arithmetic at the device's rate, without reading the audio."""
+def extraction(recipe: Recipe, speech: list[Speech], device: Device, precision: str | None = None) -> Cost:
+    """Units of all speech: the encoders' arithmetic at the device's rate, without reading the audio.
+
+    In the `precision` of each encoder, or all in the one that is given.
+    """
     device_hours: list[float | None] = []
     core_hours: list[float | None] = []
     for one in speech:
@@ -180,7 +207,8 @@ def extraction(recipe: Recipe, speech: list[Speech], device: Device) -> Cost:
             if gflop is None:
                 core_hours.append(_over(one.hours, encoder.seconds_per_core_second()))
             else:
-                device_hours.append(None if one.hours is None else one.hours * (gflop / 1e3 / device.tflops))
+                rate = device.encoder_tflops.get(precision or str(getattr(encoder, "precision", "fp32")))
+                device_hours.append(None if one.hours is None or rate is None else one.hours * gflop / 1e3 / rate)
     return Cost("extract_units", add_up(device_hours), add_up(core_hours))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from slamflow.assets.asset import Asset
+from slamflow.errors import InputError
 from slamflow.lm.flops import Shape, shape_of_config
 from slamflow.lm.model import load_config
 from slamflow.recipe.recipe import Recipe
@@ -16,7 +17,10 @@ from slamflow.vocabulary import Vocabulary
 
 
 def model_shapes(recipe: Recipe, assets: dict[str, Asset], resources: Path) -> dict[str, Shape | None]:
-    """The shape of each model; None for one that starts from an asset of unknown architecture.
+    """The shape of each model; None where it is not known.
+
+    So it is for a model that starts from an asset of unknown architecture, or from a published model whose format
+    transformers does not read.
 
     An asset's is taken from its config.json if that is below `resources` already, else from its `architecture`.
     """
@@ -26,7 +30,10 @@ def model_shapes(recipe: Recipe, assets: dict[str, Asset], resources: Path) -> d
 
 def _config(recipe: Recipe, assets: dict[str, Asset], resources: Path, name: str) -> Any:
     if name in recipe.systems:
-        return _of_asset(assets, resources, recipe.systems[name].weights)
+        try:
+            return _of_asset(assets, resources, recipe.systems[name].weights)
+        except InputError:
+            return None
     settings = recipe.trained[name]
     if settings.init in recipe.models:
         config = _config(recipe, assets, resources, settings.init)

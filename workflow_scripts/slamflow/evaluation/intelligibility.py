@@ -1,4 +1,4 @@
-"""How intelligible held-out speech is after units and vocoder."""
+"""How intelligible held-out speech is after units and vocoder, and how well its units agree with phones."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from slamflow import commands, files
 from slamflow.audio import SAMPLE_RATE
 from slamflow.errors import InputError
-from slamflow.evaluation.bootstrap import interval
+from slamflow.evaluation.bootstrap import interval, mean_interval
 from slamflow.evaluation.dnsmos import SCALES, Dnsmos
+from slamflow.evaluation.phone_purity import Spans, phones_of_ticks, purity
 from slamflow.recognition.error_rates import errors, words
 from slamflow.recognition.phones import PhoneRecognizer, Pronouncer
 from slamflow.recognition.whisper import WhisperRecognizer
@@ -56,6 +57,8 @@ class Utterance:
     text: str
     wave: np.ndarray
     units: np.ndarray
+    durations: np.ndarray
+    """In ticks."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +70,25 @@ class Heard:
     words: tuple[list[str], list[str], list[str]]
     """Of the text, in the original, in the resynthesis."""
     phones: tuple[list[str], list[str], list[str]]
+    spans: Spans | None = None
+    """When the phones of the text are said in the original; None if they do not fit it."""
 
 
 def choose(audio: list[Path], units: list[Path], count: int) -> list[Utterance]:
     """The first `count` utterances with a text, in the order of stable_hash(id). Raises InputError without any."""
-    rows = (row for shard in units for row in read_speech(shard, ("id", "speaker", "text", "units")))
+    rows = (row for shard in units for row in read_speech(shard, ("id", "speaker", "text", "units", "durations")))
     usable = (row for row in rows if row["text"] and row["units"] and words(row["text"]))
     chosen = heapq.nsmallest(count, usable, key=lambda row: (stable_hash(row["id"]), row["id"]))
     waves = dict(read_waves(audio, {row["id"] for row in chosen}))
     result = [
-        Utterance(row["id"], str(row["speaker"]), row["text"], waves[row["id"]], np.asarray(row["units"]))
+        Utterance(
+            row["id"],
+            str(row["speaker"]),
+            row["text"],
+            waves[row["id"]],
+            np.asarray(row["units"]),
+            np.asarray(row["durations"]),
+        )
         for row in chosen
         if row["id"] in waves
     ]
@@ -98,14 +110,16 @@ def listen(utterances: list[Utterance], vocoder: UnitVocoder, whisper: WhisperRe
             in_threads(whisper.workers, PhoneRecognizer, waves), len(waves), "utterances recognized by hama"
         )
     )
-    pronounce = Pronouncer()
+    pronounce, recognizer = Pronouncer(), PhoneRecognizer()
+    said = [pronounce(utterance.text) for utterance in utterances]
     count = len(utterances)
     return [
         Heard(
             utterance,
             speeches[index],
             (words(utterance.text), words(heard[index]), words(heard[count + index])),
-            (pronounce(utterance.text), phones[index], phones[count + index]),
+            (said[index], phones[index], phones[count + index]),
+            recognizer.align(utterance.wave, said[index]),
         )
         for index, utterance in enumerate(utterances)
     ]
@@ -155,6 +169,17 @@ def gap_interval(triples: list[tuple[list[str], list[str], list[str]]]) -> tuple
     return interval(columns, lambda sums: sums[:, 0] / sums[:, 1])
 
 
+def phone_purity(heard: list[Heard], tick_hz: float) -> dict[str, float | int] | None:
+    """How well the units of the originals agree with the phones of the texts; None if no text could be aligned."""
+    pairs = []
+    for item in heard:
+        if item.spans is not None:
+            units = np.repeat(item.utterance.units, item.utterance.durations)
+            phones = phones_of_ticks(item.spans, units.size, tick_hz)
+            pairs += [(int(unit), phone) for unit, phone in zip(units, phones, strict=True) if phone is not None]
+    return purity(pairs)
+
+
 def ratings(heard: list[Heard], rate: Dnsmos, workers: int) -> dict[str, dict[str, Any]]:
     """DNSMOS of original and resynthesis, from 1 to 5, by what is rated, and the 95 % interval of the difference."""
     waves = [item.utterance.wave for item in heard] + [item.resynthesis for item in heard]
@@ -164,10 +189,7 @@ def ratings(heard: list[Heard], rate: Dnsmos, workers: int) -> dict[str, dict[st
         scale: {
             "original": float(before[:, index].mean()),
             "resynthesis": float(after[:, index].mean()),
-            "gap_ci95": interval(
-                np.stack([after[:, index] - before[:, index], np.ones(len(heard))], axis=1),
-                lambda sums: sums[:, 0] / sums[:, 1],
-            ),
+            "gap_ci95": mean_interval(after[:, index] - before[:, index]),
         }
         for index, scale in enumerate(SCALES)
     }

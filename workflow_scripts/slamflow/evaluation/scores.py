@@ -58,7 +58,7 @@ def paths_by_name(flag: str, values: Iterable[tuple[str, Path]], names: Iterable
 
 
 def accuracy(correct: Floats, clusters: Sequence[str]) -> dict[str, Any]:
-    """n, accuracy and its 95 % interval; these two are None of nothing."""
+    """n, accuracy and its 95 % interval; both are None where there are no items."""
     if not len(correct):
         return {"n": 0, "accuracy": None, "ci95": None}
     return {
@@ -138,8 +138,10 @@ def write_scores(
         "aggregation": AGGREGATION,
         "left_out": {reason: count for reason, count in sorted((left_out or {}).items()) if count},
     }
+    # What `is_made_from` asks vouches for both files: it goes first and comes last.
+    pairs_path.unlink(missing_ok=True)
     files.write_json(score_path, score)
-    write_table(pairs_path, table)  # last: what `is_made_from` asks vouches for both
+    write_table(pairs_path, table)
     return score
 
 

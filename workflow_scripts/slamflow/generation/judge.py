@@ -29,7 +29,7 @@ from slamflow import commands, files
 from slamflow.assets.http import TIMEOUT_SECONDS, TRANSIENT, BrokenError, deepest
 from slamflow.assets.transfer import scrub
 from slamflow.errors import InputError
-from slamflow.evaluation.bootstrap import interval
+from slamflow.evaluation.bootstrap import mean_interval
 from slamflow.recipe.generation import Bootstrap, Judge
 
 TOKEN = "JUDGE_API_KEY"
@@ -173,7 +173,7 @@ class Answers:
 
 
 def key_of(judge: Judge, text: str, ident: str) -> str:
-    """Names a question: another judge, wording or transcript is another one; so are two items that say the same."""
+    """The key of a question, which differs by judge, wording, transcript and item."""
     return files.sha256_json([judge.endpoint, judge.model, judge.temperature, text, ident])
 
 
@@ -236,10 +236,7 @@ def summarize(items: list[dict[str, Any]], bootstrap: Bootstrap) -> dict[str, An
     """
     grades = np.array([item["grade"] for item in items if item["grade"] is not None], dtype=np.float64)
     failed = sum(item["failed"] is not None for item in items)
-    columns = np.stack([grades, np.ones(grades.size)], axis=1)
-    ci95 = None
-    if grades.size >= 2:
-        ci95 = interval(columns, lambda sums: sums[:, 0] / sums[:, 1], bootstrap.resamples, bootstrap.seed)
+    ci95 = mean_interval(grades, bootstrap.resamples, bootstrap.seed) if grades.size >= 2 else None
     return {
         "asked": len(items),
         "n": int(grades.size),

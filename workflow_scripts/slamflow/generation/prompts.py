@@ -49,9 +49,9 @@ class Utterance:
 
 
 def place_of(utterance: str, holds: str) -> tuple[str, str] | None:
-    """Of which item an utterance of the corpus is which part; None for one that is not continued.
+    """The item that an utterance of the corpus belongs to, and which part of it; None for one that is not continued.
 
-    Of a story a wrong ending is not told; of a pair only the right recording is.
+    Not continued are the wrong ending of a story and the wrong recording of a pair.
     """
     if holds == "recordings":
         return utterance, PARTS[0]
@@ -80,11 +80,12 @@ def by_hash(name: str) -> tuple[int, str]:
 
 
 def choose_utterances(shards: list[Path], sampling: Sampling, holds: str) -> tuple[list[Utterance], dict[str, int]]:
-    """The first `sampling.prompts` utterances in the order `sampling.order`, and why how many before them are left out.
+    """The first `sampling.prompts` utterances in the order `sampling.order`, and how many before them are left out.
 
-    Neither the order of the shards nor that of their rows matters. Left out is what is too short (a prompt and one
-    second more are wanted) or unreadable; another takes its place, unless its audio is found to be broken only beyond
-    its header. A story whose parts were spoken apart is put together. Raises InputError if fewer than two are left.
+    These are counted by reason: too short (a prompt and one second more are wanted) or unreadable; another takes their
+    place, unless audio is found to be broken only beyond its header. Neither the order of the shards nor that
+    of their rows matters. A story whose parts were spoken apart is put together. Raises InputError if fewer than two
+    are left.
     """
     shortest = sampling.prompt_seconds + MIN_CONTINUATION_SECONDS
     seconds: dict[str, float] = {}

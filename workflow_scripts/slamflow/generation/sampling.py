@@ -97,7 +97,8 @@ def _continue_batch(
     for row, beginning in enumerate(beginnings):
         tokens[row, : lengths[row]] = beginning
         seen[row, tokens[row, : lengths[row]]] = True
-    never = torch.from_numpy(~vocabulary.is_unit(known) & (known != vocabulary.eos)).to(model.device)
+    drawable = vocabulary.is_unit(known) | (known == vocabulary.eos)
+    never = torch.from_numpy(~drawable | np.isin(known, vocabulary.layout.unpredicted)).to(model.device)
     uniform = np.stack([np.random.default_rng(seed).random(new) for seed in seeds])
     ends = lengths + new
     rows = np.arange(len(beginnings))

@@ -10,7 +10,7 @@ import numpy as np
 
 from slamflow import commands
 from slamflow.audio import SAMPLE_RATE, decode
-from slamflow.evaluation.bootstrap import interval
+from slamflow.evaluation.bootstrap import interval, mean_interval, with_ones
 from slamflow.generation.auto_bleu import auto_bleu
 from slamflow.recipe.generation import Bootstrap
 from slamflow.recognition.error_rates import words
@@ -85,13 +85,8 @@ def score_transcripts(
     return items
 
 
-def with_ones(values: list[float]) -> np.ndarray:
-    """Values beside ones, float64 [n, 2]: their sums over a resample give its mean."""
-    return np.stack([np.array(values), np.ones(len(values))], axis=1)
-
-
 def summarize(items: list[dict[str, Any]], bootstrap: Bootstrap) -> dict[str, Any]:
-    """GenPPL and auto-BLEU with bootstrap intervals over the items. Null where there are fewer than two.
+    """GenPPL and auto-BLEU with bootstrap intervals over the items. A GenPPL of fewer than two transcripts is null.
 
     `gen_ppl` and `auto_bleu` are as published: as SlamKit computes them (slp-rl/slamkit@388b402).
     gen_ppl: exp of the mean over transcripts of the mean negative log-likelihood per token (generative_metric.py:133,
@@ -119,7 +114,7 @@ def summarize(items: list[dict[str, Any]], bootstrap: Bootstrap) -> dict[str, An
             nll = with_ones([item["nll"] for item in chosen])
             result[name] = float(np.exp(nll[:, 0].mean()))
             result[f"{name}_ci95"] = interval(nll, lambda sums: np.exp(sums[:, 0] / sums[:, 1]), **draws)
-    repeated = with_ones([item["auto_bleu"] for item in items])
-    result["auto_bleu"] = float(repeated[:, 0].mean())
-    result["auto_bleu_ci95"] = interval(repeated, lambda sums: sums[:, 0] / sums[:, 1], **draws)
+    repeated = [item["auto_bleu"] for item in items]
+    result["auto_bleu"] = float(np.mean(repeated))
+    result["auto_bleu_ci95"] = mean_interval(repeated, **draws)
     return result

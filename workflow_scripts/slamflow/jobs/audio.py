@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from slamflow.jobs.results import Results
 from slamflow.jobs.sources import Sources
 from slamflow.recipe.base import canonical
 from slamflow.recipe.recipe import Recipe
-from slamflow.sharding import parse_shard
+from slamflow.sharding import parse_shard, shard_name
 
 SHARDS_AHEAD = 32
 """How many shards of streamed speech may wait for their encoder: downloads are often faster."""
@@ -24,7 +25,9 @@ class AudioJobs:
         self.recipe = recipe
         self.sources = sources
         self.results = results
-        self.scripts = scripts
+        # Of streamed speech, each shard's jobs ask for both twice.
+        self._code = functools.cache(functools.partial(code_digest, scripts / "collect_audio.py"))
+        self._settings = functools.cache(self._job)
         self._streamed = frozenset(recipe.streamed())
 
     def corpora(self, made_by: str) -> list[str]:
@@ -40,11 +43,11 @@ class AudioJobs:
 
     def collect_audio(self, wildcards: Any) -> str:
         """Settings of one collect_audio job."""
-        return self._job(wildcards)
+        return self._settings(wildcards.corpus, wildcards.split, wildcards.shard)
 
     def collect_pairs(self, wildcards: Any) -> str:
         """Settings of one collect_pairs job."""
-        return self._job(wildcards)
+        return self._settings(wildcards.corpus, wildcards.split, wildcards.shard)
 
     def archives(self, wildcards: Any) -> list[str]:
         """The archives that a split is read from; none for a folder or a dataset of the hub."""
@@ -65,9 +68,8 @@ class AudioJobs:
         """The modules of the kinds that read a corpus."""
         return self.recipe.corpora[wildcards.corpus].code()
 
-    def _job(self, wildcards: Any) -> str:
-        corpus = self.recipe.corpora[wildcards.corpus]
-        return canonical(corpus.job(wildcards.corpus, wildcards.split, wildcards.shard))
+    def _job(self, corpus: str, split: str, shard: str) -> str:
+        return canonical(self.recipe.corpora[corpus].job(corpus, split, shard))
 
     # Recordings that are dropped once they are encoded
 
@@ -83,18 +85,17 @@ class AudioJobs:
     def shard_before(self, wildcards: Any) -> list[str]:
         """The units of an earlier shard, for which a streamed one waits: so that few are on disk at a time."""
         reference = f"{wildcards.corpus}/{wildcards.split}"
-        index, _ = parse_shard(wildcards.shard)
+        index, count = parse_shard(wildcards.shard)
         if index < SHARDS_AHEAD:
             return []
-        before = self.results.shards(reference)[index - SHARDS_AHEAD]
+        before = shard_name(index - SHARDS_AHEAD, count)
         return [f"<results>/units/{wildcards.encoder}/{reference}/{before}.json"]
 
     def streamed_speech(self, wildcards: Any) -> str:
         """What the speech of a shard is made from, if it is not kept: then Snakemake cannot tell that this changed."""
         if not self._is_streamed(wildcards):
             return ""
-        code = code_digest(self.scripts / "collect_audio.py", self.kinds(wildcards))
-        return f"{self.collect_audio(wildcards)} {code}"
+        return f"{self.collect_audio(wildcards)} {self._code(tuple(self.kinds(wildcards)))}"
 
     def _is_streamed(self, wildcards: Any) -> bool:
         return f"{wildcards.corpus}/{wildcards.split}" in self._streamed

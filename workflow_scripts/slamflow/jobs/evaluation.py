@@ -18,10 +18,10 @@ class ScoredAlike(NamedTuple):
     """Models that are scored on the same benchmarks."""
 
     suffix: str
-    """What is behind the name of their rule; nothing for the benchmarks of most models."""
+    """Ends the name of their rule; empty for the benchmarks of most models."""
     models: list[str]
     scored: list[tuple[str, str]]
-    """Benchmarks and splits."""
+    """(benchmark, split) of each."""
 
     @property
     def names(self) -> list[str]:

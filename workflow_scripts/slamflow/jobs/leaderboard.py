@@ -36,12 +36,10 @@ class LeaderboardJobs:
 
     def models(self) -> list[str]:
         """The models whose scores may stand beside published ones: of units that were learned without text."""
-        names = []
-        for name in self.recipe.models:
-            encoder = self.recipe.encoders.get(str(self.recipe.encoder_of(name)))
-            if encoder is not None and encoder.is_comparable:
-                names.append(name)
-        return names
+        return [name for name in self.recipe.models if self._is_comparable(self.recipe.encoder_of(name))]
+
+    def _is_comparable(self, encoder: str | None) -> bool:
+        return encoder in self.recipe.encoders and self.recipe.encoders[encoder].is_comparable
 
     def speech(self) -> list[str]:
         """Their speech.json."""
@@ -68,7 +66,7 @@ class LeaderboardJobs:
         )
 
     def columns(self) -> dict[str, str]:
-        """The column of each benchmark whose items were published.
+        """The column of each benchmark whose items were published, in units that were learned without text.
 
         It is the kind for the first corpus of that kind, if the benchmark is called so (`sblimp`, `sblimp_hubert`), and
         the benchmark's own name for others, such as the stories in many voices.
@@ -76,7 +74,8 @@ class LeaderboardJobs:
         first: dict[str, str] = {}
         columns = {}
         for name, benchmark in self.recipe.benchmarks.items():
-            if self.recipe.corpora[benchmark.corpus].made_by == "collect_pairs":
+            is_published = self.recipe.corpora[benchmark.corpus].made_by == "collect_pairs"
+            if is_published and self._is_comparable(benchmark.encoder):
                 is_plain = name.startswith(benchmark.kind) and benchmark.corpus == first.setdefault(
                     benchmark.kind, benchmark.corpus
                 )
@@ -87,7 +86,8 @@ class LeaderboardJobs:
         """Where the items of a benchmark are from, as a sentence."""
         settings = self.recipe.corpora[corpus].model_dump(mode="json")
         if settings.get("repo") is None:
-            return f"{benchmark}: the published recordings, from a folder."
+            place = "archives" if settings.get("archives") else "a folder"
+            return f"{benchmark}: the published recordings, from {place}."
         pinned = "commit not pinned" if settings["revision"] == "unpinned" else f"commit {settings['revision'][:10]}"
         return f"{benchmark}: the published recordings, {settings['repo']} ({pinned})."
 

@@ -20,12 +20,12 @@ def one_of_splits(references: list[str]) -> str:
 
 
 def shell_patterns(files: list[str]) -> str:
-    """Shards as patterns for the shell, such as `folder/????-of-0024.parquet`; other files by their names."""
+    """Shards as the patterns that commands know, such as `folder/????-of-0024.parquet`; other files by their names."""
     patterns = []
     for file in map(str, files):
         folder, _, name = file.rpartition("/")
         index, joined, rest = name.partition("-of-")
-        is_shard = joined and re.fullmatch(SHARD_PATTERN, name.partition(".")[0])
-        shown = f"{'?' * len(index)}{joined}{rest}" if is_shard else shlex.quote(name)
-        patterns.append(f"{shlex.quote(folder)}/{shown}" if folder else shown)
-    return " ".join(dict.fromkeys(patterns))
+        if joined and re.fullmatch(SHARD_PATTERN, name.partition(".")[0]):
+            name = f"{'?' * len(index)}{joined}{rest}"
+        patterns.append(f"{folder}/{name}" if folder else name)
+    return shlex.join(dict.fromkeys(patterns))

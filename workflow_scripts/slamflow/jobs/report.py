@@ -99,7 +99,7 @@ class ReportJobs:
         words = [
             *(BENCHMARKS.settings(benchmark.kind).question for benchmark in self.recipe.benchmarks.values()),
             *(BASELINES.settings(name).about for name in self.recipe.evaluation.rows()),
-            *(encoder.about for encoder in self.recipe.encoders.values()),
+            *((one.about, one.is_comparable, one.is_recognizer) for one in self.recipe.encoders.values()),
             *(program for engine in engines for program in engine.programs),
         ]
         return sha256_json(sorted(map(str, words)))[:12]

@@ -85,12 +85,14 @@ class TrainingJobs:
         return self.results.rows(str(self._model(wildcards).data), "train")
 
     def calibration(self, wildcards: Any) -> list[str]:
-        """What is measured before a model with a fixed time budget is trained; none for one with a number of tokens.
+        """What is measured before a model is trained: on a GPU, or with a fixed time budget.
 
-        An aligned model takes the calibration of the model that it comes from, if that has one.
+        Small models on a core do without, and rehearsals, unless they have a time budget. An aligned model takes the
+        calibration of the model that it comes from, if that has one.
         """
         name = self.calibrated_by(wildcards.model)
-        is_measured = name in self.on_rows() and self.recipe.trained[name].hours is not None
+        on_gpu = self.recipe.compute != "core" and not self.recipe.rehearsal
+        is_measured = name in self.on_rows() and (on_gpu or self.recipe.trained[name].hours is not None)
         return [self._calibration(name)] if is_measured else []
 
     def calibrations(self) -> list[str]:

@@ -64,7 +64,8 @@ class VocoderJobs:
 
     def score_vocoder(self, wildcards: Any) -> str:
         """Settings of one score_vocoder job."""
-        return canonical(ScoreVocoder(encoder=wildcards.encoder, utterances=self._vocoder(wildcards).eval_utterances))
+        utterances, tick_hz = self._vocoder(wildcards).eval_utterances, self.recipe.encoders[wildcards.encoder].tick_hz
+        return canonical(ScoreVocoder(encoder=wildcards.encoder, utterances=utterances, tick_hz=tick_hz))
 
     def files(self, wildcards: Any) -> list[str]:
         """The files of an encoder's vocoder."""

@@ -32,6 +32,18 @@ CORES_OF_A_DEVICE_JOB = 16
 """For a job that computes with models; Snakemake cuts the threads to what the machine has."""
 
 
+def on_gpus(count: int, launcher: str, command: str) -> str:
+    """A command line that has as many GPUs as its job asked for.
+
+    With 0 it sees none, so that it does not take the memory of one that another job holds. Else the launcher
+    (on_gpus.py) waits until no other job on the machine holds them, and the command ends if there are fewer
+    (slamflow.gpus).
+    """
+    if not count:
+        return f"CUDA_VISIBLE_DEVICES= {command}"
+    return f"python {launcher} --count {count} -- {command} --gpus {count}"
+
+
 class Jobs:
     """The jobs of one recipe. Raises InputError for a recipe that names models or files that are not there."""
 
@@ -66,8 +78,10 @@ class Jobs:
 
         It asks for `output`, so that Snakemake takes it for derived: the place of a checkout does not trigger a rerun.
         """
-        text = f"python {self._shown(name)}"
-        return lambda wildcards, output, resources: self._on_gpus(resources.get("gpu", 0), text)  # noqa: ARG005
+        shown = self._shown(name)
+        return lambda wildcards, output, resources: (  # noqa: ARG005
+            on_gpus(resources.get("gpu", 0), self._shown("on_gpus"), f"python {shown}")
+        )
 
     def torchrun(self, name: str) -> Callable[..., str]:
         """Like `command`, with as many processes on each node as it has GPUs, or as `processes` says; one on a CPU.
@@ -80,13 +94,9 @@ class Jobs:
         def command(wildcards: Any, output: Any, resources: Any) -> str:  # noqa: ARG001
             gpus = resources.gpu // max(1, resources.get("nodes", 1))
             text = f"{resources.torchrun} --nproc_per_node={resources.processes or max(1, gpus)} {shown}"
-            return self._on_gpus(gpus, text)
+            return on_gpus(gpus, self._shown("on_gpus"), text)
 
         return command
-
-    def _on_gpus(self, count: int, command: str) -> str:
-        """A command line that first waits for GPUs which no other job on the machine holds."""
-        return f"python {self._shown('on_gpus')} --count {count} -- {command}" if count else command
 
     def _shown(self, name: str) -> str:
         """The path of workflow_scripts/<name>.py, below the working folder if it lies there, for the shell."""

@@ -13,10 +13,13 @@ nothing when it does not; so the mask is always explicit here and `use_cache` is
 from __future__ import annotations
 
 import contextlib
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
@@ -50,6 +53,12 @@ class Blocks:
     """Causal masks, float32 [length, length], by length."""
 
 
+def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:
+    """An array on a device; the host does not wait for a GPU to have done what it was asked before."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def make_blocks(document: Ints, device: torch.device) -> Blocks:
     """Group the document pieces of a batch by length. `document` is [rows, context]; padding counts as a piece."""
     rows, context = document.shape
@@ -72,9 +81,9 @@ def make_blocks(document: Ints, device: torch.device) -> Blocks:
         first += source.size
     return Blocks(
         groups,
-        torch.from_numpy(np.concatenate(sources)).to(device),
-        torch.from_numpy(slot).to(device),
-        torch.from_numpy(np.concatenate(paddings))[:, None].to(device),
+        to_device(np.concatenate(sources), device),
+        to_device(slot, device),
+        to_device(np.concatenate(paddings)[:, None], device),
         {length: torch.full((length, length), -torch.inf, device=device).triu(1) for _, _, length in groups},
     )
 
@@ -137,11 +146,12 @@ def documents_attention(
     for first, count, length in blocks.groups:
         part = slice(first, first + count * length)
         q, k, v = (states[part].view(count, length, -1, width).transpose(1, 2) for states in (query, key, value))
-        if repeats > 1:
-            k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
-        scores = torch.matmul(q, k.transpose(-1, -2)).float() + blocks.masks[length]
+        # Heads that share keys are rows of one product, so nothing is repeated.
+        q = q.reshape(count, heads // repeats, repeats * length, width)
+        scores = torch.matmul(q, k.transpose(-1, -2)).float().view(count, heads, length, length) + blocks.masks[length]
         shares = torch.nn.functional.dropout(scores.softmax(-1), dropout, training=dropout > 0)
-        mixed = torch.matmul(shares.to(v.dtype), v)
+        mixed = torch.matmul(shares.to(v.dtype).view(count, heads // repeats, repeats * length, length), v)
+        mixed = mixed.view(count, heads, length, width)
         outputs.append(mixed.transpose(1, 2).reshape(count * length, heads * width))
     return _FromSlots.apply(torch.cat(outputs), blocks).view(rows, context, heads, width), None
 
@@ -151,13 +161,15 @@ def fastest_attention(device: torch.device) -> Attention:
     return "flex_attention" if device.type == "cuda" else "documents"
 
 
-def choose_attention(model: PreTrainedModel, asked: Attention | None, device: torch.device) -> Attention:
+def choose_attention(
+    model: PreTrainedModel, asked: Attention | None, device: torch.device, without_flex: bool = False
+) -> Attention:
     """Make `model` attend as it was `asked`, or else in the fastest way that its class takes; returns which it is.
 
-    Raises InputError as `use_attention` does.
+    `without_flex`: where flex_attention cannot be compiled. Raises InputError as `use_attention` does.
     """
     ways: list[Attention] = [asked] if asked else [fastest_attention(device), "sdpa", "eager"]
-    if asked is None and drops_attention(model.config):
+    if asked is None and (without_flex or drops_attention(model.config)):
         ways = [way for way in ways if way != "flex_attention"]  # it has no dropout
     kind = next((way for way in ways if _takes(model, way)), ways[-1])
     use_attention(model, kind)
@@ -224,22 +236,21 @@ def leakage(model: PreTrainedModel, kind: Attention) -> float:
 
 def model_inputs(batch: Batch, kind: Attention, device: torch.device) -> dict[str, Any]:
     """Arguments of a transformers causal LM under which each document piece is alone with itself."""
-    document = torch.from_numpy(batch.document).to(device)
+    document = to_device(batch.document, device)
     inputs: dict[str, Any] = {
-        "input_ids": torch.from_numpy(batch.input_ids).to(device),
-        "position_ids": torch.from_numpy(batch.positions()).to(device),
+        "input_ids": to_device(batch.input_ids, device),
+        "position_ids": to_device(batch.positions(), device),
         "use_cache": False,
     }
     rows, context = document.shape
     if kind == "documents":
         inputs["blocks"] = make_blocks(batch.document, device)
     elif kind == "flex_attention":
-        from torch.nn.attention.flex_attention import create_block_mask
 
         def visible(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
             return (query >= key) & (document[row, query] == document[row, key])
 
-        inputs["attention_mask"] = create_block_mask(visible, rows, None, context, context, device=device)
+        inputs["attention_mask"] = _block_mask_maker(device.type)(visible, rows, None, context, context, device=device)
     else:
         causal = torch.ones(context, context, dtype=torch.bool, device=device).tril()
         mask = ((document[:, :, None] == document[:, None, :]) & causal)[:, None]
@@ -248,3 +259,11 @@ def model_inputs(batch: Batch, kind: Attention, device: torch.device) -> dict[st
             mask = torch.zeros(mask.shape, device=device).masked_fill_(~mask, torch.finfo(torch.float32).min)
         inputs["attention_mask"] = mask
     return inputs
+
+
+@functools.cache
+def _block_mask_maker(device: str) -> Callable[..., Any]:
+    """What makes block masks: compiled on a GPU, where it takes a fortieth of the time."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    return torch.compile(create_block_mask, dynamic=False) if device == "cuda" else create_block_mask

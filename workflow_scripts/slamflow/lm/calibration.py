@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from slamflow.errors import InputError
 from slamflow.lm.devices import Machine, Ranks, device_name
@@ -31,6 +32,7 @@ from slamflow.lm.job_settings import TrainModel
 from slamflow.lm.loop import optimize
 from slamflow.lm.objective import Inputs, Prepared
 from slamflow.lm.objectives import OBJECTIVES, ModelSettings
+from slamflow.lm.peaks import peak_of
 from slamflow.lm.zero import WHOLE, Layout, layouts
 from slamflow.packing import pack_files
 from slamflow.recipe.datasets import PackTokens, VocabularySettings
@@ -55,7 +57,9 @@ class Measured:
     rows: int
     seconds_per_step: float
     peak_memory_mb: int
-    """Of the device; on a CPU of the process, and of all it has done so far."""
+    """Of the device, the largest of all ranks; on a CPU of the process, and of all it has done so far."""
+    attention: str = ""
+    compiled: bool = False
 
 
 def micro_batches(rows: int) -> list[int]:
@@ -113,11 +117,11 @@ def calibrate(
     ranks: Ranks,
     most_seconds: float = 300.0,
 ) -> dict[str, Any]:
-    """Try micro-batches from one row upwards and return the best for this device, as JSON values.
+    """Try micro-batches, and ways to attend, and return the best for this device, as JSON values.
 
     What takes less memory of the device and is slower (`candidates`) is tried only if ZeRO stage 0 does not fit. No
-    further micro-batch is begun after `most_seconds`. Raises InputError if not even one row fits, or without rows to
-    train on.
+    further micro-batch is begun after `most_seconds`. A model that cannot be compiled is measured, and will be trained,
+    as it is. Raises InputError if not even one row fits, or without rows to train on.
     """
     if inputs.train is None:
         raise InputError("a calibration needs rows: give --train")
@@ -129,13 +133,40 @@ def calibrate(
     per_token = training_flops_per_token(prepared.model, context)
     del prepared
     memory = _memory_mb(ranks.device)
+    if memory is not None:
+        memory = -ranks.largest(-memory)
+        share_memory(ranks)
+    attempt = partial(_attempt, prepare, job.model, context, tokens_per_step, ranks)
+    sizes = micro_batches(-(-(tokens_per_step // context) // ranks.count))
+    if ranks.device.type == "cuda":
+        # What a device is left with less than this for was never worth it; compiling takes a minute for each.
+        smaller = [size for size in sizes[:-1] if size * context < Machine.micro_batch_tokens]
+        sizes = [size for size in sizes if size not in smaller]
+    else:
+        smaller = []
     tried: list[dict[str, Any]] = []
     chosen = None
     for stage, offload in candidates(ranks, job.model.optimizer):
-        there = replace(machine, zero_stage=stage, offload=offload)
-        measured = _ladder(prepare, job.model, context, tokens_per_step, there, ranks, most_seconds)
-        tried += [{"zero_stage": stage, "offload": offload, **vars(one)} for one in measured]
+        asked = replace(machine, zero_stage=stage, offload=offload)
+        measured = None
+        try:
+            measured = _ladder(attempt, sizes, smaller, asked, ranks, most_seconds)
+        except TorchDynamoException as error:
+            if machine.compile is not None:
+                raise
+            log.warning("the model cannot be compiled, so it is trained as it is: %s", str(error).strip()[:300])
+        if measured is None:  # not above, where the error still holds what was on the device
+            _free(ranks.device)
+            machine = replace(machine, compile=False, attention=machine.attention or "sdpa")
+            asked = replace(machine, zero_stage=stage, offload=offload)
+            measured = _ladder(attempt, sizes, smaller, asked, ranks, most_seconds)
         chosen = choose(measured, memory)
+        if chosen is not None and chosen.attention == "flex_attention" and machine.attention is None:
+            # Which is faster depends on the card and on how long the documents are.
+            other = attempt(replace(asked, attention="sdpa"), chosen.rows)
+            measured += [other] if other else []
+            chosen = choose([one for one in measured if one.rows == chosen.rows], memory) or chosen
+        tried += [{"zero_stage": stage, "offload": offload, **vars(one)} for one in measured]
         if chosen is not None:
             break
     if chosen is None:
@@ -143,6 +174,7 @@ def calibrate(
             f"not even one row of {context} positions fits {device_name(ranks.device)} ({memory:.0f} MB); "
             "take a shorter context, a smaller model, or more devices"
         )
+    peak = peak_of(ranks.device, job.model.precision)
     tokens_per_second = tokens_per_step / chosen.seconds_per_step
     each = -(-(tokens_per_step // context) // ranks.count)
     if job.model.hours is not None:
@@ -158,12 +190,15 @@ def calibrate(
         "micro_batch_tokens": chosen.rows * context,
         "accumulation": -(-each // chosen.rows),
         "zero_stage": stage,
+        "attention": chosen.attention,
+        "compile": chosen.compiled,
         "offload": offload,
         "seconds_per_step": round(chosen.seconds_per_step, 4),
         "tokens_per_second": round(tokens_per_second, 1),
         "peak_memory_mb": chosen.peak_memory_mb,
         "flops_per_token": per_token,
         "tflops": round(per_token * tokens_per_second / 1e12, 3),
+        "mfu": round(per_token * tokens_per_second / (peak * ranks.count), 4) if peak else None,
         "hours": round(steps * chosen.seconds_per_step / 3600, 3),
         "steps": steps,
         "tokens": steps * tokens_per_step,
@@ -172,40 +207,76 @@ def calibrate(
 
 
 def _ladder(
-    prepare: Callable[[Machine, Ranks], Prepared],
-    settings: ModelSettings,
-    context: int,
-    tokens_per_step: int,
+    attempt: Callable[[Machine, int], Measured | None],
+    sizes: list[int],
+    smaller: list[int],
     machine: Machine,
     ranks: Ranks,
     most_seconds: float,
 ) -> list[Measured]:
-    """Time one micro-batch after the other until memory, speed or time ends it."""
+    """Time one micro-batch after the other until memory, speed or time ends it; the `smaller` ones if none fits."""
     began = time.monotonic()
     measured: list[Measured] = []
-    for size in micro_batches(-(-(tokens_per_step // context) // ranks.count)):
-        torch.compiler.reset()
-        tried = replace(machine, micro_batch_tokens=size * context)
-        prepared = prepare(tried, ranks)
-        too_much = 0.0
-        try:
-            seconds, peak_memory_mb = _measure(prepared, settings, tried, ranks)
-        except torch.OutOfMemoryError:
-            too_much = 1.0
-        del prepared
-        _free(ranks.device)
-        # The ranks stay in step: too much for one is too much for all.
-        spent, excess = ranks.sum(time.monotonic() - began, too_much)
-        if excess:
-            log.info("%d rows at once: too much for the memory", size)
+    for size in sizes:
+        found = attempt(machine, size)
+        if found is None:
             break
-        measured.append(Measured(size, seconds, peak_memory_mb))
-        log.info("%d rows at once: %.0f tokens/s, %d MB", size, tokens_per_step / seconds, peak_memory_mb)
+        measured.append(found)
+        seconds = found.seconds_per_step
         best = min(other.seconds_per_step for other in measured)
-        slower, late = ranks.sum(seconds * FALLING > best, spent / ranks.count > most_seconds)
-        if slower == ranks.count or late:
+        slower, spent = ranks.sum(seconds * FALLING > best, time.monotonic() - began)
+        if slower == ranks.count or spent / ranks.count > most_seconds:
             break
+    for size in [] if measured else reversed(smaller):
+        found = attempt(machine, size)
+        if found is not None:
+            return [found]
     return measured
+
+
+def _attempt(
+    prepare: Callable[[Machine, Ranks], Prepared],
+    settings: ModelSettings,
+    context: int,
+    tokens_per_step: int,
+    ranks: Ranks,
+    machine: Machine,
+    rows: int,
+) -> Measured | None:
+    """Time one micro-batch of some rows; None if it is too much for the memory of some rank."""
+    torch.compiler.reset()
+    machine = replace(machine, micro_batch_tokens=rows * context)
+    prepared = prepare(machine, ranks)
+    way = prepared.way
+    seconds, peak_memory_mb, too_much = 0.0, 0, 0.0
+    try:
+        seconds, peak_memory_mb = _measure(prepared, settings, machine, ranks)
+    except torch.OutOfMemoryError:
+        too_much = 1.0
+    del prepared
+    _free(ranks.device)
+    # Too much for one is too much for all.
+    if ranks.largest(too_much):
+        log.info("%d rows at once: too much for the memory", rows)
+        return None
+    peak_memory_mb = round(ranks.largest(peak_memory_mb))
+    attention, compiled = (way.attention, way.compiled) if way else ("", False)
+    said = f" with {attention}{', compiled' if compiled else ''}" if way else ""
+    log.info("%d rows at once%s: %.0f tokens/s, %d MB", rows, said, tokens_per_step / seconds, peak_memory_mb)
+    return Measured(rows, seconds, peak_memory_mb, attention, compiled)
+
+
+def share_memory(ranks: Ranks) -> None:
+    """Let each rank have as much of its device as the rank that can have least.
+
+    The ranks do the same with tensors of the same sizes, so all run out of memory at the same one. If one did while the
+    others went on, these would wait for it in a sum for ever.
+    """
+    if ranks.count == 1:
+        return
+    free, total = torch.cuda.mem_get_info(ranks.device)
+    least = -ranks.largest(-(free + torch.cuda.memory_reserved(ranks.device)) / total)
+    torch.cuda.set_per_process_memory_fraction(least, ranks.device)
 
 
 def _measure(prepared: Prepared, settings: ModelSettings, machine: Machine, ranks: Ranks) -> tuple[float, int]:

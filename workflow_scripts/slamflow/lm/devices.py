@@ -37,6 +37,8 @@ class Machine:
     """DeepSpeed's ZeRO stage: 0 to 3."""
     attention: Attention | None = None
     """How documents are kept apart; None takes what is fastest on the device."""
+    compile: bool | None = None
+    """Whether the model is compiled (torch.compile); None: on a GPU, if it can be."""
     offload: bool = False
     """Whether the optimizer's state lies in the CPU's memory and the CPU computes its steps; with ZeRO 1 to 3."""
 
@@ -65,6 +67,11 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         help="1: the optimizer's state in the CPU's memory; -1: as --calibration says, or else not",
     )
     parser.add_argument("--attention", choices=get_args(Attention), help="how documents of a row are kept apart")
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="compile the model; as --calibration says, or else on a GPU",
+    )
     parser.add_argument("--calibration", type=Path, help="what calibrate found for this device; need not exist")
 
 
@@ -92,7 +99,8 @@ def read_machine(arguments: argparse.Namespace, ranks: Ranks) -> Machine:
         arguments.micro_batch_tokens or found.get("micro_batch_tokens", Machine.micro_batch_tokens),
         arguments.threads,
         stage,
-        arguments.attention,
+        arguments.attention or found.get("attention"),
+        arguments.compile if arguments.compile is not None else found.get("compile"),
         offload,
     )
 
@@ -111,10 +119,19 @@ class Ranks:
 
     def sum(self, *numbers: float) -> list[float]:
         """Sums over all ranks, in double precision."""
+        if self.count == 1:
+            return [float(number) for number in numbers]  # without waiting for the device
         total = torch.tensor(numbers, dtype=torch.float64, device=self.device)
-        if self.count > 1:
-            torch.distributed.all_reduce(total)
+        torch.distributed.all_reduce(total)
         return [float(number) for number in total.tolist()]
+
+    def largest(self, number: float) -> float:
+        """The largest over all ranks."""
+        if self.count == 1:
+            return float(number)
+        result = torch.tensor(number, dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(result, torch.distributed.ReduceOp.MAX)
+        return float(result)
 
     def barrier(self) -> None:
         """Wait for all ranks."""

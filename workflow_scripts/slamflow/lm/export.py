@@ -35,6 +35,7 @@ def training_record(parameters: int, trained: Trained, ranks: Ranks, /, **more: 
         "versions": versions(),
         "device": device_name(ranks.device),
         "ranks": ranks.count,
+        **({} if trained.mfu is None else {"mfu": trained.mfu}),
         **({"budget": trained.budget} if trained.budget else {}),
         **more,
     }

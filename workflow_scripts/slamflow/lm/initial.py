@@ -75,15 +75,16 @@ def _from_scratch(settings: NextTokenModel, vocabulary: Vocabulary) -> PreTraine
         raise
     except Exception as error:  # transformers raises whatever its many configurations raise
         raise InputError(f"architecture: transformers cannot build this {model_type}: {error}") from None
-    draw_smaller(model, settings.depth_scaled)
+    if settings.depth_scaled:
+        draw_smaller(model, settings.depth_scaled)
     return model
 
 
 def draw_smaller(model: PreTrainedModel, names: list[str]) -> None:
-    """Draw the layers' matrices of these `names` anew, with standard deviation initializer_range / sqrt(2 * layers).
+    """Redraw the layers' matrices of these `names` with standard deviation initializer_range / sqrt(2 * layers).
 
-    Radford et al. (2019, GPT-2) scale what writes into the residual stream so. Raises InputError for a name that no
-    matrix has.
+    As GPT-2 (Radford et al. 2019) scales the projections that write into the residual stream. Raises InputError for a
+    name that no matrix has.
     """
     deviation = _deviation(model) / math.sqrt(2 * model.config.num_hidden_layers)
     layers = dict(model.named_modules())

@@ -12,7 +12,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -27,10 +27,12 @@ from slamflow.errors import InputError
 from slamflow.lm import saves, state
 from slamflow.lm.devices import Machine, Ranks
 from slamflow.lm.engine import make_engine
+from slamflow.lm.flops import training_flops_per_token
 from slamflow.lm.metrics import Metrics
 from slamflow.lm.objective import Objective
 from slamflow.lm.objectives import TrainingSettings
 from slamflow.lm.pace import NOTHING, Clock, Pace, Step, StepPace, TimePace
+from slamflow.lm.peaks import peak_of
 from slamflow.sharding import stable_hash
 
 log = logging.getLogger("slamflow")
@@ -50,6 +52,8 @@ class Trained:
     metrics: Path
     budget: dict[str, float]
     """With hours: `hours`, and `seconds` from the first step to the end of the last save. Else empty."""
+    mfu: float | None = None
+    """Model FLOPs utilization: the share of the devices' peak that the steps took, if the peak is known."""
     weights: dict[str, Tensor] | None = None
     """Those of the model, on the main rank, if it has only parts of them itself (ZeRO 3)."""
 
@@ -65,25 +69,34 @@ def train(
 ) -> Trained:
     """Train `model` in place, resuming from the last save in `folder` if it has the same fingerprint.
 
-    The caller holds the folder's lock. On SIGTERM the state is saved and the process ends with 143.
+    The caller holds the folder's lock. On SIGTERM the state is saved, from within a step or a validation too, and the
+    process ends with 143; a validation that was left is made when the training goes on.
     Raises InputError when the loss is not finite; the last save is kept.
     """
+    # Which share of the devices' peak a rate is: before ZeRO cuts the weights up.
+    peak = peak_of(ranks.device, settings.precision)
+    used = training_flops_per_token(model, objective.context) / (peak * ranks.count) if peak else None
     step, seconds, validation, last = 0, 0.0, {}, False
     timed: dict[str, Any] = {}
+    unfinished: dict[str, Any] | None = None  # the line of a step whose validation was left
+    saved = -1, False
     found = state.latest(folder, fingerprint)
     if found:
-        saved, record = found
+        path, record = found
         step, seconds, validation, last = (record[key] for key in ("step", "seconds", "validation_loss", "last"))
-        timed = record["pace"]
-        saves.load_weights(model, saved)
+        timed, unfinished = record["pace"], record.get("unfinished")
+        saved = step, unfinished is not None
+        saves.load_weights(model, path)
     engine = make_engine(model, settings, machine, ranks, len(objective.micro_batches(0)))
     if found:
-        saves.load_moments(engine, machine, saved, step)
+        saves.load_moments(engine, machine, path, step)
     run = files.sha256_json(fingerprint)
     clock = Clock(folder, run) if ranks.main and settings.hours is not None else None
     ranks.barrier()
 
     def save() -> None:
+        nonlocal saved
+        saved = step, unfinished is not None
         record = {
             "fingerprint": fingerprint,
             "step": step,
@@ -91,18 +104,51 @@ def train(
             "validation_loss": validation,
             "last": last,
             "pace": pace.record(),
+            "unfinished": unfinished,
         }
         state.save(folder, step, record, lambda to: saves.store(engine, machine, ranks, to), ranks.main, ranks.barrier)
+
+    def save_and_say() -> None:
+        if saved != (step, unfinished is not None):
+            save()
+        log.info("stopped by a signal; step %d is saved", step)
+
+    def check() -> None:
+        if ranks.sum(len(stopping))[0]:
+            raise StoppedError
+
+    def validate(line: dict[str, Any]) -> None:
+        nonlocal validation, unfinished
+        unfinished = line
+        began = time.monotonic()
+        engine.eval()
+        with torch.no_grad():
+            validation = objective.validate(engine, whole=last, between=check)
+        engine.train()
+        pace.add("validation", time.monotonic() - began)
+        unfinished = None
+        if validation:
+            line["validation_loss"] = validation
+            if not last and objective.validation_part < 1:
+                line["validation_part"] = round(objective.validation_part, 6)
 
     with contextlib.ExitStack() as stack:
         stopping = stack.enter_context(_stop_signal())
         project = settings.wandb_project
-        metrics = stack.enter_context(Metrics(folder, step + 1, project, run[:12])) if ranks.main else None
+        first = step + 1 - (unfinished is not None)
+        metrics = stack.enter_context(Metrics(folder, first, project, run[:12])) if ranks.main else None
         pace: Pace = StepPace(objective.steps, settings, step)
         if settings.hours is not None:
-            pace = TimePace(settings, timed, clock.read() if clock else 0.0, objective.validation_steps)
+            spent = clock.read() if clock else 0.0
+            pace = TimePace(settings, timed, spent, objective.validation_steps, objective.validation_part)
         if step:
             log.info("going on after step %d of %d", step, pace.steps(step))
+        stack.enter_context(_ending(save_and_say))
+        if unfinished is not None:
+            line = unfinished
+            validate(line)
+            if metrics is not None:
+                metrics.add(line)
         said = time.monotonic()
         while not last:
             began = time.monotonic()
@@ -114,17 +160,17 @@ def train(
             own = sum(objective.count(batch) for batch in batches)
             count, stop, *shared = ranks.sum(own, len(stopping), *decided)
             if stop:
-                save()
-                log.info("stopped by a signal; step %d is saved", step)
-                raise SystemExit(STOPPED)
+                raise StoppedError
             decision = Step(*shared)
-            last = bool(decision.last)
             for group in engine.optimizer.param_groups:
                 group["lr"] = decision.learning_rate
             # Dropout draws anew in each step and on each rank, and alike in a resumed run.
             torch.manual_seed(stable_hash(f"{settings.seed} {step} {ranks.rank}"))
-            means, norm = optimize(engine, objective, batches, count, settings, machine, ranks)
+            # Several ranks would have to agree: they look between steps, which are short on such devices.
+            watched = Watched(batches, stopping) if ranks.count == 1 else batches
+            means, norm = optimize(engine, objective, watched, count, settings, machine, ranks)
             step += 1
+            last = bool(decision.last)
             if not math.isfinite(means["loss"]) or not math.isfinite(norm):
                 raise InputError(
                     f"step {step}: the loss is {means['loss']} and the gradient's norm {norm}; "
@@ -133,7 +179,7 @@ def train(
             took = time.monotonic() - began
             seconds += took
             pace.add("step", took)
-            line: dict[str, Any] = {
+            line = {
                 "step": step,
                 "tokens": step * objective.tokens_per_step,
                 **means,
@@ -141,17 +187,12 @@ def train(
                 "gradient_norm": norm,
                 "tokens_per_second": round(objective.tokens_per_step / took, 1),
             }
+            if used is not None:
+                line["mfu"] = round(used * objective.tokens_per_step / took, 4)
             if settings.hours is not None:
                 line["budget_used"] = round(decision.used, 6)
             if decision.validate:
-                began = time.monotonic()
-                engine.eval()
-                with torch.no_grad():
-                    validation = objective.validate(engine)
-                engine.train()
-                pace.add("validation", time.monotonic() - began)
-                if validation:
-                    line["validation_loss"] = validation
+                validate(line)
             if metrics is not None:
                 metrics.add(line)
             if decision.save:
@@ -162,18 +203,20 @@ def train(
             if last or "validation_loss" in line or now - said >= SECONDS_BETWEEN_LINES:
                 said = now
                 log.info(
-                    "step %d of %d: loss %.4f, %.0f tokens/s, %.0f s left%s",
+                    "step %d of %d: loss %.4f, %.0f tokens/s%s, %.0f s left%s",
                     step,
                     pace.steps(step),
                     means["loss"],
                     objective.tokens_per_step / took,
+                    f", {100 * line['mfu']:.1f} % MFU" if "mfu" in line else "",
                     pace.seconds_left(step),
                     "".join(f", {name} {value:.4f}" for name, value in line.get("validation_loss", {}).items()),
                 )
         budget = {} if settings.hours is None else {"hours": settings.hours, "seconds": round(pace.spent(), 1)}
     weights = saves.whole_state_dict(engine, machine, ranks) if machine.zero_stage == 3 else None
     tokens = step * objective.tokens_per_step
-    return Trained(step, tokens, seconds, validation, folder / "metrics.jsonl", budget, weights)
+    mfu = None if used is None else round(used * tokens / seconds, 4)
+    return Trained(step, tokens, seconds, validation, folder / "metrics.jsonl", budget, mfu=mfu, weights=weights)
 
 
 def optimize(
@@ -189,22 +232,62 @@ def optimize(
 
     Returns the mean loss and the objective's further means, over all ranks, and the norm of the gradient.
     """
-    loss_sum = 0.0
-    extras: dict[str, float] = {}
+    totals = torch.zeros(0)
+    names: list[str] = []
     for batch in batches:
         loss, more = objective.loss(engine, batch)
         # DeepSpeed averages the gradients of the ranks: the factor makes it the mean over the whole batch.
         engine.backward(loss * (ranks.count / max(count, 1)), scale_wrt_gas=False)
-        loss_sum += float(loss.detach())
-        for key, value in more.items():
-            extras[key] = extras.get(key, 0.0) + value
+        # In double precision, and on the device: asking for a number would have the host wait for it.
+        own = torch.stack([_double(value, ranks.device) for value in (loss.detach(), *more.values())])
+        totals = totals + own if names else own
+        names = ["loss", *more]
         if engine.is_gradient_accumulation_boundary() and machine.zero_stage == 0:
             norm = torch.nn.utils.clip_grad_norm_(engine.module.parameters(), settings.gradient_clip)
         engine.step()
     if machine.zero_stage:
         norm = engine.get_global_grad_norm()
-    sums = [total / max(count, 1) for total in ranks.sum(loss_sum, *extras.values())]
-    return dict(zip(["loss", *extras], sums, strict=True)), float(norm)
+    if ranks.count > 1:
+        torch.distributed.all_reduce(totals)
+    # Here the host waits for the device, once in a step.
+    *sums, length = torch.cat([totals, _double(norm, ranks.device)[None]]).tolist()
+    return {name: total / max(count, 1) for name, total in zip(names, sums, strict=True)}, length
+
+
+def _double(number: Tensor | float, device: torch.device) -> Tensor:
+    return torch.as_tensor(number, dtype=torch.float64, device=device)
+
+
+class StoppedError(Exception):
+    """A signal has come that ends the training."""
+
+
+class Watched(Sequence[Any]):
+    """The micro-batches of a step; asking for the next one raises StoppedError once a signal has come.
+
+    The step is then made again from its beginning, since the weights are still those before it.
+    """
+
+    def __init__(self, batches: Sequence[Any], stopping: list[int]) -> None:
+        self.batches, self.stopping = batches, stopping
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: Any) -> Any:
+        if self.stopping and index < len(self.batches):  # behind the last one the step is done
+            raise StoppedError
+        return self.batches[index]
+
+
+@contextlib.contextmanager
+def _ending(save: Callable[[], None]) -> Iterator[None]:
+    """Save and end the process if a signal stops what is done within."""
+    try:
+        yield
+    except StoppedError:
+        save()
+        raise SystemExit(STOPPED) from None
 
 
 @contextlib.contextmanager

@@ -108,16 +108,19 @@ class TimePace:
         record: dict[str, Any] | None = None,
         spent: float = 0.0,
         validation_steps: float = 0.0,
+        validation_part: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start now, or resume from the `record` of a save with at least `spent` seconds gone.
 
-        `validation_steps` is a guess of a validation's cost, in steps, for as long as none has been measured.
+        `validation_steps` is a guess of the last validation's cost, in steps, for as long as none has been measured;
+        one on the way takes `validation_part` of it.
         """
         assert settings.hours is not None
         record = record or {}
         self.seconds = settings.hours * 3600
         self.settings, self.clock = settings, clock
+        self.validation_part = validation_part
         self.validation_steps: float = record.get("validation_steps", validation_steps)
         self.validated = "validation_steps" in record
         self.costs: dict[str, float] = dict(record.get("costs", {}))
@@ -156,14 +159,14 @@ class TimePace:
         self.reached = max(self.reached, ends)
         after = left - takes
 
-        def room(what: str) -> bool:
-            return after - self._cost(what) > takes
+        def room(what: str, part: float = 1.0) -> bool:
+            return after - part * self._cost(what) > takes
 
         number = step + 1
         # One validation comes early, so that its cost is known.
         due = number % self.settings.validate_every == 0
         due = due or (not self.validated and self.reached >= SAVE_SHARE)
-        validate = due and room("validation")
+        validate = due and room("validation", self.validation_part)
         due = number % self.settings.save_every == 0 or self.reached - self.saved >= SAVE_SHARE
         save = due and room("save")
         if save:
@@ -181,7 +184,8 @@ class TimePace:
             seconds = statistics.median(self.durations)
         if what == "validation":
             if "step" in self.costs:
-                self.validation_steps, self.validated = seconds / self.costs["step"], True
+                self.validation_steps = seconds / self.costs["step"] / self.validation_part
+                self.validated = True
             return
         self.costs[what] = seconds
 

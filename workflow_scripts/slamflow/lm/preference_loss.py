@@ -1,13 +1,14 @@
 """The loss of direct preference optimization (Rafailov et al. 2023, arXiv:2305.18290).
 
-A sequence is BOS, prompt, ending, EOS. Log-probabilities are summed over the ending and EOS; the prompt is given.
+A sequence is BOS, prompt, ending, EOS (without BOS or EOS in a published model whose documents have none).
+Log-probabilities are summed over the ending and EOS; the prompt is given.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,14 @@ from transformers import PreTrainedModel
 
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.lm.attention import ROUND_TO, Attention, choose_attention, model_inputs
+from slamflow.lm.attention import ROUND_TO, Attention, model_inputs, to_device
+from slamflow.lm.compilation import make_fast
 from slamflow.lm.devices import Machine, Ranks
 from slamflow.lm.model import load_language_model
 from slamflow.lm.objective import Inputs, Prepared
 from slamflow.lm.speech import read_speech
 from slamflow.shards.pairs import read_pairs
-from slamflow.shards.rows import PADDING_DOCUMENT, Batch, Ints, Order, share
+from slamflow.shards.rows import PADDING_DOCUMENT, Batch, Ints, Order, even_parts, filled_up, share
 from slamflow.vocabulary import PAD, Vocabulary
 
 if TYPE_CHECKING:
@@ -44,9 +46,9 @@ class Candidate:
     """One ending after its prompt."""
 
     tokens: Ints
-    """int64 [length]: BOS, prompt, ending, EOS."""
+    """int64 [length]: a document of the vocabulary."""
     given: int
-    """How many of them are BOS and prompt."""
+    """How many of them are not scored: BOS and prompt."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,17 @@ def tokenize_pairs(path: Path, context: int, vocabulary: Vocabulary) -> tuple[li
     return pairs, left_out
 
 
-def make_batch(pairs: list[Pair], indices: Ints) -> PairBatch:
-    """Pad the pairs at `indices`; -1 gives a row of padding only."""
+def rounded_up(length: int) -> int:
+    return -(-length // ROUND_TO) * ROUND_TO
+
+
+def make_batch(pairs: list[Pair], indices: Ints, widths: Sequence[int] = ()) -> PairBatch:
+    """Pad the pairs at `indices`; -1 gives a row of padding only. With `widths` to the first of them that is enough."""
     chosen = [pairs[index].chosen if index >= 0 else None for index in indices]
     rejected = [pairs[index].rejected if index >= 0 else None for index in indices]
     sequences = chosen + rejected
     longest = max([sequence.tokens.size for sequence in sequences if sequence], default=1)
-    shape = len(sequences), -(-longest // ROUND_TO) * ROUND_TO
+    shape = len(sequences), next((width for width in widths if width >= longest), rounded_up(longest))
     input_ids, document = np.full(shape, PAD, dtype=np.int64), np.full(shape, PADDING_DOCUMENT, dtype=np.int64)
     scored = np.zeros(shape, dtype=bool)
     for row, sequence in enumerate(sequences):
@@ -114,9 +120,9 @@ def make_batch(pairs: list[Pair], indices: Ints) -> PairBatch:
 def log_probabilities(model: Any, batch: PairBatch, attention: Attention, device: torch.device) -> Tensor:
     """Sum of the log-probabilities of each ending; float32 [2, pairs], chosen and rejected."""
     logits = model(**model_inputs(batch.rows, attention, device)).logits
-    targets = torch.from_numpy(np.roll(batch.rows.input_ids, -1, axis=1)).to(device)
+    targets = to_device(np.roll(batch.rows.input_ids, -1, axis=1), device)
     losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-    scored = torch.from_numpy(batch.scored).to(device)
+    scored = to_device(batch.scored, device)
     return -(losses.view_as(scored) * scored).sum(1).view(2, -1)
 
 
@@ -133,7 +139,7 @@ def dpo_losses(policy: Tensor, reference: Tensor, beta: float) -> tuple[Tensor, 
 
 def ending_tokens(batch: PairBatch, device: torch.device) -> Tensor:
     """How many tokens each ending has, its EOS included, at least 1; int64 [2, pairs], chosen and rejected."""
-    return torch.from_numpy(batch.scored.sum(1)).to(device).clamp(min=1).view(2, -1)
+    return to_device(batch.scored.sum(1), device).clamp(min=1).view(2, -1)
 
 
 Losses = Callable[[Tensor, PairBatch], tuple[Tensor, Tensor]]
@@ -155,34 +161,53 @@ class OnPairs:
         self.pairs, self.attention, self.ranks, self.losses = pairs, attention, ranks, losses
         lengths = [max(pair.chosen.tokens.size, pair.rejected.tokens.size) for pair in pairs]
         self.at_once = max(1, micro_batch_tokens // (2 * max(lengths)))
+        self.pairs_per_step, self.longest = settings.pairs_per_step, max(lengths)
+        self.fixed_shapes = False
+        self.widths: tuple[int, ...] = ()
         self.order = Order(len(pairs), settings.pairs_per_step, settings.seed)
         self.steps = settings.steps or math.ceil((settings.epochs or 0) * len(pairs) / settings.pairs_per_step)
-        self.validation_steps = 0.0
+        self.validation_steps, self.validation_part = 0.0, 1.0
         total = sum(pair.chosen.tokens.size + pair.rejected.tokens.size for pair in pairs)
         self.tokens_per_step = round(total / len(pairs) * settings.pairs_per_step)  # on average
+        self.context = round(total / len(pairs) / 2)  # on average
+
+    def fix_shapes(self) -> None:
+        """Have all micro-batches be of one size and one of two widths; a compiled model is compiled for each."""
+        self.fixed_shapes = True
+        self.widths = tuple(sorted({rounded_up(-(-self.longest // 2)), rounded_up(self.longest)}))
+        self.at_once = even_parts(-(-self.pairs_per_step // self.ranks.count), self.at_once)
 
     def remember_reference(self, model: PreTrainedModel, precision: str) -> None:
         """Compute what the loss needs of `model` as it is, if anything."""
 
+    def batches(self, indices: Ints) -> Iterator[PairBatch]:
+        """This rank's share of some pairs."""
+        for part in share(indices, self.ranks.rank, self.ranks.count, self.at_once):
+            yield make_batch(self.pairs, filled_up(part, self.at_once) if self.fixed_shapes else part, self.widths)
+
     def micro_batches(self, step: int) -> Sequence[PairBatch]:
         """This rank's micro-batches of a step."""
-        parts = share(self.order.step(step), self.ranks.rank, self.ranks.count, self.at_once)
-        return [make_batch(self.pairs, part) for part in parts]
+        return list(self.batches(self.order.step(step)))
 
     def count(self, batch: PairBatch) -> int:
         """How many pairs there are."""
         return int(batch.real.sum())
 
-    def loss(self, model: Any, batch: PairBatch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: Any, batch: PairBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum of the pairs' losses, of their margins, and of how many have the chosen ending in front."""
         policy = log_probabilities(model, batch, self.attention, self.ranks.device)
         losses, margins = self.losses(policy, batch)
-        real = torch.from_numpy(batch.real).to(self.ranks.device)
+        real = to_device(batch.real, self.ranks.device)
         margins = margins.detach()
-        extras = {"margin": float((margins * real).sum()), "accuracy": float(((margins > 0) & real).sum())}
+        extras = {"margin": (margins * real).sum(), "accuracy": ((margins > 0) & real).sum()}
         return (losses * real).sum(), extras
 
-    def validate(self, model: Any) -> dict[str, float]:  # noqa: ARG002
+    def validate(
+        self,
+        model: Any,  # noqa: ARG002
+        whole: bool = True,  # noqa: ARG002
+        between: Callable[[], None] = lambda: None,  # noqa: ARG002
+    ) -> dict[str, float]:
         """None: aligned models are measured by benchmarks."""
         return {}
 
@@ -204,16 +229,17 @@ class PreferChosen(OnPairs):
         torch.nn.Module.to(model, device)
         model.eval()
         with torch.no_grad(), autocast:
-            for part in share(np.arange(len(self.pairs)), self.ranks.rank, self.ranks.count, self.at_once):
-                batch = make_batch(self.pairs, part)
+            for batch in self.batches(np.arange(len(self.pairs))):
                 values = log_probabilities(model, batch, self.attention, device)
-                self.reference[:, torch.from_numpy(part[batch.real])] = values[:, torch.from_numpy(batch.real)]
+                place, real = (to_device(array, device) for array in (batch.indices[batch.real], batch.real))
+                self.reference[:, place] = values[:, real]
         if self.ranks.count > 1:
             torch.distributed.all_reduce(self.reference)
 
     def with_reference(self, policy: Tensor, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """Loss and margin of each pair."""
-        losses, margins = dpo_losses(policy, self.reference[:, torch.from_numpy(batch.indices)], self.beta)
+        reference = self.reference[:, to_device(batch.indices, self.ranks.device)]
+        losses, margins = dpo_losses(policy, reference, self.beta)
         if self.nll_weight:
             losses = losses - self.nll_weight * policy[0] / ending_tokens(batch, self.ranks.device)[0]
         return losses, margins
@@ -235,8 +261,10 @@ def prepare_on_pairs(
     pairs, left_out = tokenize_pairs(inputs.pairs, longest, vocabulary)
     if left_out:
         log.warning("%d pairs with an empty ending or more than %d tokens are left out", left_out, longest)
-    attention = choose_attention(model, machine.attention, ranks.device)
-    objective = make(pairs, settings, attention, machine.micro_batch_tokens, ranks)
+    way = make_fast(model, machine, ranks.device, settings.precision)
+    objective = make(pairs, settings, way.attention, machine.micro_batch_tokens, ranks)
+    if way.fixed_shapes:
+        objective.fix_shapes()
     objective.remember_reference(model, settings.precision)
     return Prepared(
         model,
@@ -244,4 +272,5 @@ def prepare_on_pairs(
         {**speech, "model": job.name},
         {"pairs": files.sha256_file(inputs.pairs)},
         {"pairs": len(pairs), "pairs_left_out": left_out},
+        way,
     )

@@ -61,6 +61,7 @@ def train_model(
             settings=values,
             data=prepared.data,
             parent=parent,
+            **(vars(prepared.way) if prepared.way else {}),
             **prepared.record,
         )
         if ranks.main:

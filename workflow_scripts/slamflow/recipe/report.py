@@ -17,9 +17,11 @@ from slamflow.tokenizers import TOKENIZERS
 from slamflow.tts import ENGINES
 from slamflow.vocoders import VOCODERS
 
-FAMILIES = (*(CORPORA, TEXT_SOURCES, ENGINES, TOKENIZERS, VOCODERS, BENCHMARKS, OBJECTIVES, BASELINES, ADAPTERS),)
-KEYS_OF_KINDS = {family.key for family in FAMILIES} | {"model_type", "models"}
-"""Keys whose values are names of kinds, of this project or (model_type) of transformers, or of the recipe's models."""
+FAMILIES = (CORPORA, TEXT_SOURCES, ENGINES, TOKENIZERS, VOCODERS, BENCHMARKS, OBJECTIVES, BASELINES, ADAPTERS)
+KEYS_OF_KINDS = {family.key for family in FAMILIES} | {"task", "model_type"}
+"""Keys whose values are names of kinds, of this project or (model_type) of transformers."""
+KEYS_OF_OTHER_NAMES = {"corpus", "data", "encoder", "models", "pairs", "voices", "wandb_project"}
+"""Keys whose values are names of other things, parts of the recipe above all, which may be called as an asset is."""
 
 
 class Summarize(Settings):
@@ -77,9 +79,15 @@ def asset_uses(recipe: Recipe, names: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for key, value in _leaves(recipe.model_dump(mode="json", exclude={"assets", "recipe"})):
         name = value.removeprefix("asset:").partition("/")[0] if value.startswith("asset:") else value
-        if name in known and key.rpartition(".")[2] not in KEYS_OF_KINDS:
+        if name in known and not _names_no_asset(recipe, key.rpartition(".")[2], value):
             found.setdefault(name, []).append(key)
     return found
+
+
+def _names_no_asset(recipe: Recipe, key: str, value: str) -> bool:
+    """Whether the value of a key, by the last part of its name, is the name of something that is no asset."""
+    is_model = key == "init" and value in recipe.models
+    return is_model or key in KEYS_OF_KINDS or key in KEYS_OF_OTHER_NAMES
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

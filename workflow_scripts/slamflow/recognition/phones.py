@@ -9,8 +9,12 @@ import numpy as np
 from hama import ASRModel, G2PModel
 
 from slamflow.audio import SAMPLE_RATE
+from slamflow.evaluation.phone_purity import Spans, align, spans
 
 MIN_SAMPLES = SAMPLE_RATE // 10
+FRAME_SAMPLES = 320
+"""Samples from one frame of hama's scores to the next."""
+WORD_BOUNDARY = "<wb>"
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 
 
@@ -25,6 +29,20 @@ class PhoneRecognizer:
         if len(wave) < MIN_SAMPLES:
             return []
         return plain(self.model(wave, SAMPLE_RATE).phonemes)
+
+    def align(self, wave: np.ndarray, phones: list[str]) -> Spans | None:
+        """When phones that were said are said in a waveform (float32 [samples], 16 kHz); None if they do not fit."""
+        tokens = self.model.decoder_tokens
+        if len(wave) < MIN_SAMPLES or not phones or not set(phones) <= set(tokens):
+            return None
+        given = {"waveform": wave[None], "waveform_lengths": np.array([len(wave)])}
+        log_probs, lengths = self.model.session.run(["log_probs", "out_lengths"], given)
+        scores = log_probs[0, : int(lengths[0])].copy()
+        # Between two words there is neither a phone nor, to the model, nothing.
+        blank, boundary = self.model.blank_id, tokens.index(WORD_BOUNDARY)
+        scores[:, blank] = np.logaddexp(scores[:, blank], scores[:, boundary])
+        path = align(scores, np.array([tokens.index(phone) for phone in phones]), blank)
+        return None if path is None else spans(phones, path, FRAME_SAMPLES / SAMPLE_RATE)
 
 
 class Pronouncer:

@@ -20,11 +20,11 @@ DIFFERENT_PROMPTS = (
 def current(record: dict[str, Any]) -> dict[str, Any]:
     """A score, or an entry of a summary, with today's keys.
 
-    Of old, `gen_ppl` left loops out, and auto-BLEU those without words. The former is `gen_ppl_without_loops` today;
-    what is now `gen_ppl`, as published, cannot be told from it and is null. The latter can be: a transcript without
-    words counts 0.
+    In earlier versions `gen_ppl` left loops out, and auto-BLEU transcripts without words. The former is
+    `gen_ppl_without_loops` today; what is now `gen_ppl`, as published, cannot be told from it and is null. The latter
+    can be: a transcript without words counts 0.
     """
-    record = {"judge": None, **record}  # of old there was no judge
+    record = {"judge": None, **record}  # earlier versions had none
     if "gen_ppl_with_loops" not in record:
         return record
     now = {key: value for key, value in record.items() if key != "gen_ppl_with_loops"}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from slamflow.recipe.report import RenderLeaderboard
 from slamflow.report.published import SECTIONS, Figures, PublishedRow
 from slamflow.report.table import number
+from slamflow.report.templates import load_template
 
 TEMPLATE = "leaderboard.html.j2"
 TITLES = {
@@ -27,9 +26,26 @@ AGGREGATED = "sblimp"
 """The benchmark whose published figures are of three kinds of mean."""
 OWN_MEAN = "voice_pairs"
 """The mean that `accuracy` of a score is."""
+REFERENCE = "reference"
+"""Where a row is from that is no model: a baseline, or a reference of the continuations."""
 
 Row = dict[str, Any]
 Summary = dict[str, Any]
+
+
+@dataclass
+class Measured:
+    """What a run measured of one model, baseline or reference of continuations."""
+
+    origin: str
+    """`public weights`, `trained here`, or `reference`."""
+    remark: str | None = None
+    """What a baseline or a reference knows."""
+    protocol: str | None = None
+    """How a model's sequences are scored."""
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By column."""
+    generation: dict[str, Any] | None = None
 
 
 def leaderboard(
@@ -41,66 +57,84 @@ def leaderboard(
     """All rows of the published table, with what `summary` has of the models of the same names, and then its others.
 
     speech: the speech.json of each model that was measured. Accuracies, auto-BLEU, their intervals and differences are
-    in percent, as the published table has them. Only the benchmarks that `settings` names count: those whose items were
-    published.
+    in percent, as the published table has them. Only the benchmarks that `settings` names count, those whose items were
+    published, and only the models that it names.
     """
-    scores: dict[str, dict[str, Any]] = {}
-    remarks: dict[str, str | None] = dict(settings.references)
-    several_encoders = len(set(settings.encoders.values())) > 1
-    for score in summary["benchmarks"]:
-        if score["split"] == "test" and score["benchmark"] in settings.benchmarks:
-            name = score["model"]
-            if name not in settings.models and several_encoders:
-                name = f"{name}, units of {settings.encoders[score['benchmark']]}"
-                remarks[name] = settings.references.get(score["model"])
-            scores.setdefault(name, {})[settings.benchmarks[score["benchmark"]]] = score
-    generation = {record["model"]: record for record in summary["generation"]}
-    shown = [name for name in dict.fromkeys([*settings.models, *scores, *generation]) if name in scores | generation]
+    measured = _measured(settings, summary, speech)
     columns = _columns(settings, summary)
-
-    def row(name: str, one: PublishedRow | None) -> Row:
-        cells = {}
-        for column in columns:
-            key = column["key"]
-            figure = getattr(one.figures, key, None) if one else None
-            if key in GENERATION:
-                cells[key] = _generation_cell(key, figure, generation.get(name))
-            else:
-                known = one.sblimp_aggregation if one and key == AGGREGATED else None
-                cells[key] = _cell(figure, scores.get(name, {}).get(key), known)
-        told = {
-            key: getattr(one, key) if one else None
-            for key in ("gpus", "parameters", "tokens", "source", "weights", "reason", "note")
-        }
-        return {
-            "model": name,
-            "name": one.name if one else name,
-            **told,
-            "measured": settings.models.get(name, "reference") if name in shown else None,
-            "remark": remarks.get(name),
-            "protocol": convention(speech[name]) if name in shown and name in speech else None,
-            "cells": cells,
-        }
-
-    sections: list[dict[str, Any]] = [
-        {"title": title, "rows": [row(name, one) for name, one in published.items() if one.section == section]}
-        for section, title in SECTIONS.items()
-    ]
-    own = [row(name, None) for name in shown if name not in published]
-    if models := [one for one in own if one["measured"] != "reference"]:
+    keys = [column["key"] for column in columns]
+    sections: list[dict[str, Any]] = []
+    for part, title in SECTIONS.items():
+        rows = [_row(name, one, measured.get(name), keys) for name, one in published.items() if one.section == part]
+        sections.append({"title": title, "rows": rows})
+    others = [_row(name, None, one, keys) for name, one in measured.items() if name not in published]
+    if models := [row for row in others if row["measured"] != REFERENCE]:
         sections.append({"title": "Further models of this recipe", "rows": models})
-    if references := [one for one in own if one["measured"] == "reference"]:
+    if references := [row for row in others if row["measured"] == REFERENCE]:
         sections.append({"title": "Baselines and references, on the same items", "rows": references})
-    shown_keys = {
-        key for one in sections for each in one["rows"] for key, cell in each["cells"].items() if has_figure(cell)
-    }
+    rows = [row for section in sections for row in section["rows"]]
+    shown = {key for row in rows for key, cell in row["cells"].items() if has_figure(cell)}
     return {
         "recipe": settings.recipe,
         "rehearsal": settings.rehearsal,
         "provenance": summary["provenance"],
         "protocol": settings.protocol,
-        "columns": [column for column in columns if column["key"] in shown_keys],
+        "columns": [column for column in columns if column["key"] in shown],
         "sections": sections,
+    }
+
+
+def _measured(
+    settings: RenderLeaderboard, summary: Summary, speech: Mapping[str, dict[str, Any]]
+) -> dict[str, Measured]:
+    """What was measured, by name: first of the models that `settings` names, then of baselines and references.
+
+    Where the benchmarks have several encoders, a baseline has an entry for the units of each.
+    """
+    several_encoders = len(set(settings.encoders.values())) > 1
+    found = {
+        name: Measured(origin, protocol=convention(speech[name]) if name in speech else None)
+        for name, origin in settings.models.items()
+    }
+    for score in summary["benchmarks"]:
+        if score["split"] != "test" or score["benchmark"] not in settings.benchmarks:
+            continue
+        name = score["model"]
+        if name in settings.references:
+            remark = settings.references[name]
+            if several_encoders:
+                name = f"{name}, units of {settings.encoders[score['benchmark']]}"
+            found.setdefault(name, Measured(REFERENCE, remark))
+        if name in found:
+            found[name].scores[settings.benchmarks[score["benchmark"]]] = score
+    for record in summary["generation"]:
+        name = record["model"]
+        if name in settings.references:
+            found.setdefault(name, Measured(REFERENCE, settings.references[name]))
+        if name in found:
+            found[name].generation = record
+    return {name: one for name, one in found.items() if one.scores or one.generation}
+
+
+def _row(name: str, published: PublishedRow | None, measured: Measured | None, keys: Iterable[str]) -> Row:
+    """A row of the table; `keys` are those of its columns."""
+    cells = {}
+    for key in keys:
+        figure = getattr(published.figures, key, None) if published else None
+        if key in GENERATION:
+            cells[key] = _generation_cell(key, figure, measured.generation if measured else None)
+        else:
+            known = published.sblimp_aggregation if published and key == AGGREGATED else None
+            cells[key] = _cell(figure, measured.scores.get(key) if measured else None, known)
+    told = ("gpus", "parameters", "tokens", "source", "weights", "reason", "note")
+    return {
+        "model": name,
+        "name": published.name if published else name,
+        **{key: getattr(published, key) if published else None for key in told},
+        "measured": measured.origin if measured else None,
+        "remark": measured.remark if measured else None,
+        "protocol": measured.protocol if measured else None,
+        "cells": cells,
     }
 
 
@@ -185,15 +219,7 @@ def _percent(value: float) -> float:
 
 def render(board: dict[str, Any]) -> str:
     """The leaderboard as a page of HTML that needs nothing else."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, verdict=_verdict)
-    return environment.get_template(TEMPLATE).render(board)
+    return load_template(TEMPLATE, number=number, verdict=_verdict).render(board)
 
 
 def _verdict(cell: dict[str, Any], column: dict[str, Any]) -> str:

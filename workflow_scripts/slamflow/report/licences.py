@@ -13,7 +13,7 @@ RESULTS_ARE_FREE = ("CDLA-Sharing-1.0",)
 """Terms that ask to share changed data alike, and nothing of what is computed from them."""
 ATTRIBUTION = ("CC-BY-",)
 LIMITED = ("-NC", "-ND", "-SA", "GPL", "NonCommercial", "Community License")
-EVALUATION_KEYS = ("recognizer", "text_model")
+EVALUATION_KEYS = ("recognizer", "text_model", "dnsmos")
 """Keys of what is used for evaluation only: nothing of it gets into a model."""
 
 

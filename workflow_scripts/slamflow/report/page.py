@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from slamflow import files
 from slamflow.recipe.report import RenderReport
 from slamflow.report import curves, licences, listening, results
 from slamflow.report.stages import stage_picture
 from slamflow.report.table import duration, interval, number, points
+from slamflow.report.templates import load_template
 from slamflow.report.units import unit_statistics
 
 TEMPLATE = "page.html.j2"
@@ -47,16 +47,9 @@ def render(settings: RenderReport, sources: Sources) -> str:
     budget = listening.Budget(SOUND_BYTES)
     vocoder = summary["vocoder"]
     used = licences.sources(recipe, settings.assets, is_vocoder_scored=vocoder is not None)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     generation = results.generation_rows(summary, recipe)
-    environment.filters.update(points=points, interval=interval, number=number, duration=duration)
-    return environment.get_template(TEMPLATE).render(
+    template = load_template(TEMPLATE, points=points, interval=interval, number=number, duration=duration)
+    return template.render(
         summary=summary,
         recipe=recipe,
         config=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100),

@@ -64,7 +64,7 @@ RULES = {
     "collect_pairs": Rule(
         "{corpus}/{split}/{shard}",
         ("{results}/audio/{job}.*",),
-        ("extract_units", "build_benchmark", "score_baselines", "continue_speech"),
+        ("extract_units", "build_benchmark", "build_preferences", "score_baselines", "continue_speech"),
     ),
     "synthesize_stories": Rule(
         "{corpus}/{split}/{shard}",

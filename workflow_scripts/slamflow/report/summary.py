@@ -133,17 +133,18 @@ def read_shards(shards: Iterable[Path]) -> Iterator[pa.RecordBatch]:
 
 
 def describe_training(path: Path) -> dict[str, Any]:
-    """One model's training, from its training.json."""
+    """One model's training, from its training.json; `mfu` is null where the device's peak is not known."""
     keys = ("model", "init", "seed", "tokens", "tokens_per_second", "validation_loss", "parameters", "seconds")
-    return read_record(path, (*keys, "device"), "train")
+    return {**read_record(path, (*keys, "device"), "train"), "mfu": files.read_json(path).get("mfu")}
 
 
 def describe_vocoder(paths: Iterable[Path], encoder: str | None) -> dict[str, Any] | None:
     """Word and phone error rates before and after a vocoder, as score_vocoder wrote them, fractions; DNSMOS or null.
 
-    That of `encoder` if it has one, else the first; None without any.
+    Beside them stands how well the units agree with phones. That of `encoder` if it has one, else the first; None
+    without any.
     """
-    keys = ("encoder", "n", *VOCODER_KEYS, "dnsmos", "voices")
+    keys = ("encoder", "n", *VOCODER_KEYS, "phone_purity", "dnsmos", "voices")
     records = [read_record(path, keys, "score_vocoder") for path in paths]
     return next((record for record in records if record["encoder"] == encoder), records[0] if records else None)
 

@@ -53,14 +53,18 @@ def duration(seconds: float) -> str:
 
 
 def sort_key(score: dict[str, Any], models: list[str]) -> tuple[str, int, int]:
-    """By benchmark, test before dev, trained models in their order and baselines last."""
-    names = [*models, *BASELINES.names()]
-    place = names.index(score["model"]) if score["model"] in names else len(names)
+    """By benchmark, test before dev, trained models in their order, then published ones, and baselines last."""
+    names = [*models, "", *BASELINES.names()]
+    place = names.index(score["model"] if score["model"] in names else "")
     return score["benchmark"], ("test", "dev").index(score["split"]), place
 
 
 def phenomena(summary: dict[str, Any], models: list[str]) -> str:
     """Accuracies by phenomenon of the benchmarks that have some: a table each, with the models as columns."""
+
+    def shown(of_phenomenon: dict[str, Any] | None) -> str:
+        return "-" if of_phenomenon is None else points(of_phenomenon["accuracy"])
+
     text = ""
     by_benchmark: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for score in sorted(summary["benchmarks"], key=lambda score: sort_key(score, models)):
@@ -68,7 +72,7 @@ def phenomena(summary: dict[str, Any], models: list[str]) -> str:
             by_benchmark.setdefault((score["benchmark"], score["split"]), []).append(score)
     for (benchmark, split), scores in by_benchmark.items():
         rows = [
-            [name, str(count["n"]), *(points(score["phenomena"][name]["accuracy"]) for score in scores)]
+            [name, str(count["n"]), *(shown(score["phenomena"].get(name)) for score in scores)]
             for name, count in scores[0]["phenomena"].items()
         ]
         head = ["phenomenon", "n", *(score["model"] for score in scores)]
@@ -106,6 +110,9 @@ def reasons(left_out: dict[str, int]) -> str:
     return ", ".join(f"{reason}: {count}" for reason, count in left_out.items()) or "there is nothing to score"
 
 
+PURITIES = {"phone_purity": "phone purity", "cluster_purity": "cluster purity", "pnmi": "mutual information"}
+
+
 def vocoder(record: dict[str, Any] | None) -> str:
     """Error rates before and after units and vocoder."""
     if record is None:
@@ -133,7 +140,10 @@ def vocoder(record: dict[str, Any] | None) -> str:
         for what, rated in (record["dnsmos"] or {}).items()
     ]
     head = ["DNSMOS (1 to 5)", "original", "resynthesis", "difference", "95 % interval"]
-    return text + table("Quality of the vocoder's speech", head, rows)
+    text += table("Quality of the vocoder's speech", head, rows)
+    agreement = record["phone_purity"]
+    rows = [[what, points(agreement[key])] for key, what in PURITIES.items()] if agreement else []
+    return text + table("Units and phones of the originals, by frame", ["figure", "%"], rows)
 
 
 def generation(records: list[dict[str, Any]]) -> str:
@@ -185,10 +195,9 @@ def generation(records: list[dict[str, Any]]) -> str:
     return text
 
 
-def render(summary: dict[str, Any]) -> str:
-    """The whole summary."""
+def header(summary: dict[str, Any]) -> str:
+    """What was run, when and on what."""
     provenance, units = summary["provenance"], summary["units"]
-    models = [model["model"] for model in summary["training"]]
     lines = [f"{summary['recipe']}: {provenance['date']}, commit {(provenance['commit'] or 'unknown')[:10]}"]
     if (provenance["commit"] or "").endswith("-dirty"):
         lines[0] += " with changes"
@@ -200,8 +209,11 @@ def render(summary: dict[str, Any]) -> str:
             f"{number(units['tokens_per_second'])} tokens and {number(units['bits_per_second'], 0)} bits a second, "
             f"{number(units['hours'], 2)} h of speech"
         )
-    text = "\n".join([*lines, "", ""])
+    return "\n".join([*lines, "", ""])
 
+
+def training(records: list[dict[str, Any]]) -> str:
+    """What was trained, on how much, and the validation losses."""
     rows = [
         [
             model["model"],
@@ -212,11 +224,14 @@ def render(summary: dict[str, Any]) -> str:
             number(model["tokens_per_second"], 0),
             ", ".join(f"{name} {loss:.3f}" for name, loss in model["validation_loss"].items()) or "-",
         ]
-        for model in summary["training"]
+        for model in records
     ]
     head = ["model", "from", "million parameters", "tokens", "time", "tokens/s", "validation loss (nats/token)"]
-    text += table("Training", head, rows, text_columns=2)
+    return table("Training", head, rows, text_columns=2)
 
+
+def accuracies(summary: dict[str, Any], models: list[str]) -> str:
+    """Accuracies with intervals; a star where a trivial baseline solves the benchmark."""
     solved = {(found["benchmark"], found["split"]) for found in summary["audit"]}
     rows = []
     for score in sorted(summary["benchmarks"], key=lambda score: sort_key(score, models)):
@@ -226,9 +241,11 @@ def render(summary: dict[str, Any]) -> str:
         figures = [points(score["accuracy"]), interval(score["ci95"]), points(score["chance"])]
         rows.append([*what, *figures, str(sum(score["left_out"].values()))])
     head = ["benchmark", "split", "model", "n", "accuracy %", "95 % interval", "chance %", "left out"]
-    text += table("Accuracy", head, rows, text_columns=3)
-    text += audit_notes(summary)
+    return table("Accuracy", head, rows, text_columns=3)
 
+
+def differences(summary: dict[str, Any], models: list[str]) -> str:
+    """What models gained over others."""
     rows = [
         [
             gain["benchmark"],
@@ -240,14 +257,11 @@ def render(summary: dict[str, Any]) -> str:
         for gain in sorted(summary["differences"], key=lambda gain: sort_key(gain, models))
     ]
     head = ["benchmark", "split", "models", "gain", "95 % interval"]
-    text += table("Differences on the same pairs, in percentage points", head, rows, text_columns=3)
+    return table("Differences on the same pairs, in percentage points", head, rows, text_columns=3)
 
-    text += aggregations(summary, models)
-    text += phenomena(summary, models)
-    text += vocoder(summary["vocoder"])
-    text += generation(summary["generation"])
 
-    stages = summary["stages"]
+def costs(stages: list[dict[str, Any]]) -> str:
+    """Time, memory and disk of each rule, and of all."""
     rows = [
         [
             stage["rule"],
@@ -264,5 +278,22 @@ def render(summary: dict[str, Any]) -> str:
         jobs = sum(stage["jobs"] for stage in stages)
         seconds = sum(stage["seconds"] for stage in stages)
         rows.append(["all", str(jobs), duration(seconds), number(memory, 0), number(disk)])
-    text += table("Costs", ["rule", "jobs", "time of all jobs", "peak MiB of one job", "disk MiB"], rows)
-    return text.rstrip("\n") + "\n"
+    return table("Costs", ["rule", "jobs", "time of all jobs", "peak MiB of one job", "disk MiB"], rows)
+
+
+def render(summary: dict[str, Any]) -> str:
+    """The whole summary."""
+    models = [model["model"] for model in summary["training"]]
+    parts = [
+        header(summary),
+        training(summary["training"]),
+        accuracies(summary, models),
+        audit_notes(summary),
+        differences(summary, models),
+        aggregations(summary, models),
+        phenomena(summary, models),
+        vocoder(summary["vocoder"]),
+        generation(summary["generation"]),
+        costs(summary["stages"]),
+    ]
+    return "".join(parts).rstrip("\n") + "\n"

@@ -1,12 +1,12 @@
-"""Scorers: what tells how likely sequences are. The baselines among them are kinds: each is a module.
+"""Scorers: negative log-likelihoods of sequences. The baselines among them are kinds: each is a module.
 
-A scorer of units is a model (slamflow.scorers.language_model) or a baseline; a scorer of texts is in
+A scorer of units is a model (slamflow.scorers.language_model) or a baseline; the scorer of texts is in
 slamflow.generation.gen_ppl. A baseline's module has a settings class and
 
     READS                    what its scorer takes: "units", "text", or "levels" of the utterances of a sequence
     fit(material) -> Scorer
 
-The baselines are an audit of a benchmark: what a trivial one gets right says nothing of a language model.
+Baselines audit a benchmark: where a trivial one is above chance, accuracy is no evidence of a language model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Scored = TypeVar("Scored", contravariant=True)
 
 
 class Scorer(Protocol[Scored]):
-    """Tells how likely sequences are: arrays of units, texts, or what else it reads."""
+    """Gives negative log-likelihoods of sequences: arrays of units, texts, or what else it reads."""
 
     def nll(self, sequences: Sequence[Scored]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Negative log-likelihoods in nats and the tokens that they are sums over, each [sequences].
@@ -38,18 +38,18 @@ class Scorer(Protocol[Scored]):
 
 
 def mean_per_token(sums: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Mean negative log-likelihood per token, in nats, of each sequence: what all scores are made of."""
+    """Mean negative log-likelihood per token, in nats, of each sequence: the figure that pairs are compared by."""
     return sums / counts
 
 
 def mean_nll(scorer: Scorer[Scored], sequences: Sequence[Scored]) -> npt.NDArray[np.float64]:
-    """What `mean_per_token` makes of a scorer's likelihoods."""
+    """`mean_per_token` of a scorer's likelihoods: float64 [sequences]."""
     return mean_per_token(*scorer.nll(sequences))
 
 
 @dataclass(frozen=True)
 class Material:
-    """What baselines are made from."""
+    """What baselines are fitted on."""
 
     train: Sequence[npt.NDArray[np.integer]] = ()
     """Sequences of units that the scored models are trained on; none where no baseline is fitted on units."""

@@ -1,4 +1,4 @@
-"""How likely a language model finds sequences of units."""
+"""Likelihoods of sequences of units under a causal language model."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from slamflow.vocabulary import Ints, Vocabulary
 POSITIONS_AT_ONCE = 4096
 WORTH_SHARING = 0.2
 """Two sequences are read as one row if that saves this share of their tokens; for less, the mask costs as much."""
-AS_GOOD_AS_EQUAL = 1e-5
-"""Nats per token between a sequence alone and in a shared row, for a model class to be trusted with these."""
+TOLERANCE = 1e-5
+"""Nats per token by which a sequence in a shared row may differ from the same one alone: float32's rounding."""
 
 
 def load_model(folder: Path) -> PreTrainedModel:
@@ -54,31 +54,47 @@ def batches(lengths: npt.NDArray[np.int64], positions: int) -> Iterator[npt.NDAr
 
 
 class Row(NamedTuple):
-    """One or two documents that are read at once: the first whole, and of the second what the first does not have."""
+    """One document, or two with a common prefix: all of the first, then what the second has behind that prefix."""
 
     first: int
     second: int | None = None
     shared: int = 0
-    """How many tokens of the first serve as the second's context."""
+    """How many tokens of the first are the second's context."""
+
+    def width(self, documents: Sequence[Ints]) -> int:
+        """How many positions it takes: those of all tokens but each document's last."""
+        second = 0 if self.second is None else documents[self.second].size - 1 - self.shared
+        return documents[self.first].size - 1 + second
+
+
+class Padded(NamedTuple):
+    """Rows as arrays [rows, width], with padding at the right."""
+
+    tokens: Ints
+    targets: Ints
+    """The token behind each position; -100 where none is scored."""
+    behind: npt.NDArray[np.bool_]
+    """Whether a position is behind the first document: the second's, or padding."""
+    positions: Ints
+    """The place of each in its own document."""
 
 
 def rows_of(documents: Sequence[Ints], context: int | None) -> list[Row]:
-    """Rows that hold each of the documents once, two in one row where they begin alike for long enough.
+    """Rows that hold each of the documents once, two in one row where their common prefix is long enough.
 
-    No row is longer than the model's context, which some classes have a mask for and no more.
-
-    Right and wrong sequences of a benchmark's pair often do: a story with two endings. Those that begin alike are
-    neighbours in the order of their tokens.
+    The right and the wrong sequence of a benchmark's pair often have one: a story with two endings. Documents with a
+    common prefix are neighbours in the order of their tokens. No row is longer than the model's `context`: some classes
+    have a mask for so many positions only.
     """
     order = sorted(range(len(documents)), key=lambda index: documents[index].astype(">i8").tobytes())
     rows, place = [], 0
     while place < len(order):
         one, other = order[place], order[min(place + 1, len(order) - 1)]
         # The last common token is read twice, since what follows it is not the same.
-        shared = beginning(documents[one], documents[other]) - 1 if one != other else 0
+        shared = common_prefix(documents[one], documents[other]) - 1 if one != other else 0
         row = Row(one, other, shared)
         size = documents[one].size + documents[other].size
-        if shared > 0 and shared >= WORTH_SHARING * size and read_tokens(row, documents) <= (context or size):
+        if shared > 0 and shared >= WORTH_SHARING * size and row.width(documents) <= (context or size):
             rows.append(row)
             place += 2
         else:
@@ -87,8 +103,8 @@ def rows_of(documents: Sequence[Ints], context: int | None) -> list[Row]:
     return rows
 
 
-def beginning(one: Ints, other: Ints) -> int:
-    """How many tokens two documents begin with that are the same."""
+def common_prefix(one: Ints, other: Ints) -> int:
+    """The length of the common prefix of two documents, in tokens."""
     size = min(one.size, other.size)
     differs = np.flatnonzero(one[:size] != other[:size])
     return int(differs[0]) if differs.size else size
@@ -151,19 +167,19 @@ class LanguageModelScorer:
         prompt, *endings = (random.integers(self.vocabulary.units, size=size) for size in (16, 8, 5))
         documents = [self.document(np.concatenate([prompt, ending])) for ending in endings]
         try:
-            together = self._sums(documents, [Row(0, 1, beginning(*documents) - 1)])
+            together = self._sums(documents, [Row(0, 1, common_prefix(*documents) - 1)])
         except (TypeError, ValueError, RuntimeError, IndexError):
             return False
         alone = self._sums(documents, [Row(0), Row(1)])
-        return bool(np.abs(together - alone).max() <= AS_GOOD_AS_EQUAL * min(document.size for document in documents))
+        return bool(np.abs(together - alone).max() <= TOLERANCE * min(document.size for document in documents))
 
     def nll(self, sequences: Sequence[Units]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Negative log-likelihood, in nats, of each sequence, and its number of scored tokens.
 
-        Padding stands at the right, where a causal model cannot see it, and what two sequences have in common at their
-        beginning is computed once: the figures are the same, to float32's rounding, regardless of the others. Equal
-        sequences have equal figures. Raises InputError if the vocabulary or the model's context is too small, and for
-        a sequence without a scored token.
+        Padding stands at the right, where a causal model cannot see it, and a common prefix of two sequences is
+        computed once: a figure does not depend on the other sequences, but for float32's rounding. Equal sequences have
+        equal figures. Raises InputError if the vocabulary or the model's context is too small, and for a sequence
+        without a scored token.
         """
         documents = [self.document(units) for units in sequences]
         given = self.vocabulary.given()
@@ -189,52 +205,52 @@ class LanguageModelScorer:
         groups = [
             [some[index] for index in group]
             for some in (alone, shared)
-            for group in batches(np.array([read_tokens(row, documents) for row in some], np.int64), self.positions)
+            for group in batches(np.array([row.width(documents) for row in some], np.int64), self.positions)
         ]
         for group in commands.progress(groups, len(groups), "batches scored"):
-            width = max(read_tokens(row, documents) for row in group)
-            tokens = np.full((len(group), width), self.vocabulary.pad, dtype=np.int64)
-            targets = np.full((len(group), width), -100, dtype=np.int64)
-            # Which of a row's documents a position belongs to; its tokens of the first that the second may see.
-            owner = np.zeros((len(group), width), dtype=np.int64)
-            positions = np.tile(np.arange(width), (len(group), 1))
-            for place, row in enumerate(group):
-                end = documents[row.first].size - 1
-                tokens[place, :end], targets[place, :end] = documents[row.first][:-1], documents[row.first][1:]
-                owner[place, end:] = 1
-                targets[place, : self.vocabulary.given() - 1] = -100
-                if row.second is not None:
-                    own = documents[row.second][row.shared :]
-                    last = end + own.size - 1
-                    tokens[place, end:last], targets[place, end:last] = own[:-1], own[1:]
-                    positions[place, end:] = np.minimum(row.shared + np.arange(width - end), documents[row.second].size)
-            given = self._mask_and_positions(group, owner, positions) if group[0].second is not None else {}
-            ids, wanted = (torch.from_numpy(array).to(self.model.device) for array in (tokens, targets))
+            batch = self._padded(group, documents)
+            is_shared = group[0].second is not None
+            given = self._mask_and_positions(group, batch) if is_shared else {}
+            arrays = batch.tokens, batch.targets, batch.behind
+            ids, targets, behind = (torch.from_numpy(array).to(self.model.device) for array in arrays)
             logits = self.model(input_ids=ids, use_cache=False, **given).logits
-            losses = cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view_as(wanted).double()
-            first = torch.from_numpy(owner == 0).to(losses.device)
-            sums[[row.first for row in group]] = (losses * first).sum(1).cpu().numpy()
-            if group[0].second is not None:
-                begun = torch.from_numpy(np.array([[row.shared] for row in group])).to(losses.device)
-                common = torch.arange(width, device=losses.device) < begun
-                sums[[row.second for row in group]] = (losses * (common | ~first)).sum(1).cpu().numpy()
+            logits[..., list(self.vocabulary.layout.unpredicted)] = -torch.inf
+            losses = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets).double()
+            sums[[row.first for row in group]] = (losses * ~behind).sum(1).cpu().numpy()
+            if is_shared:
+                lengths = torch.tensor([[row.shared] for row in group], device=losses.device)
+                common = torch.arange(losses.shape[1], device=losses.device) < lengths
+                sums[[row.second for row in group]] = (losses * (common | behind)).sum(1).cpu().numpy()
         return sums
 
-    def _mask_and_positions(
-        self, group: Sequence[Row], owner: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]
-    ) -> dict[str, torch.Tensor]:
+    def _padded(self, group: Sequence[Row], documents: Sequence[Ints]) -> Padded:
+        """The rows of one batch."""
+        shape = len(group), max(row.width(documents) for row in group)
+        tokens = np.full(shape, self.vocabulary.pad, dtype=np.int64)
+        targets = np.full(shape, -100, dtype=np.int64)
+        behind = np.zeros(shape, dtype=bool)
+        positions = np.tile(np.arange(shape[1]), (shape[0], 1))
+        for place, row in enumerate(group):
+            first = documents[row.first]
+            end = first.size - 1
+            tokens[place, :end], targets[place, :end] = first[:-1], first[1:]
+            targets[place, : self.vocabulary.given() - 1] = -100
+            behind[place, end:] = True
+            if row.second is not None:
+                second = documents[row.second]
+                own = second[row.shared :]
+                last = end + own.size - 1
+                tokens[place, end:last], targets[place, end:last] = own[:-1], own[1:]
+                positions[place, end:] = np.minimum(row.shared + np.arange(shape[1] - end), second.size)
+        return Padded(tokens, targets, behind, positions)
+
+    def _mask_and_positions(self, group: Sequence[Row], batch: Padded) -> dict[str, torch.Tensor]:
         """What each position may see, additive [rows, 1, width, width], and its place in its own document."""
-        width = owner.shape[1]
-        begun = np.array([[[row.shared]] for row in group])
-        keys = np.arange(width)[None, None, :]
-        of_other = (owner[:, :, None] == 1) & (owner[:, None, :] == 0) & (keys >= begun)
-        hidden = torch.from_numpy(of_other | (keys > np.arange(width)[None, :, None])).to(self.model.device)
+        keys = np.arange(batch.behind.shape[1])[None, None, :]
+        shared = np.array([[[row.shared]] for row in group])
+        of_other = batch.behind[:, :, None] & ~batch.behind[:, None, :] & (keys >= shared)
+        hidden = torch.from_numpy(of_other | (keys > keys.swapaxes(1, 2))).to(self.model.device)
         mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=self.model.device)
         mask.masked_fill_(hidden, torch.finfo(self.model.dtype).min)
-        return {"attention_mask": mask[:, None], "position_ids": torch.from_numpy(positions).to(self.model.device)}
-
-
-def read_tokens(row: Row, documents: Sequence[Ints]) -> int:
-    """How many positions a row takes."""
-    second = 0 if row.second is None else documents[row.second].size - 1 - row.shared
-    return documents[row.first].size - 1 + second
+        positions = torch.from_numpy(batch.positions).to(self.model.device)
+        return {"attention_mask": mask[:, None], "position_ids": positions}

@@ -1,4 +1,4 @@
-"""The text model: what a language model of text makes of the words. Not trivial: what a model of speech may reach."""
+"""The text model: the words of a pair under a language model of text. Not trivial: an upper reference for speech."""
 
 from __future__ import annotations
 

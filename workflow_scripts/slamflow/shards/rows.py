@@ -180,3 +180,13 @@ def share(indices: Ints, rank: int, ranks: int, at_once: int) -> Iterator[Ints]:
     own = padded[rank::ranks]
     for first in range(0, each, at_once):
         yield own[first : first + at_once]
+
+
+def even_parts(count: int, at_once: int) -> int:
+    """The size of equal parts of `count` items, as few as `at_once` items in a part allow: so little is padding."""
+    return -(-count // -(-count // at_once))
+
+
+def filled_up(part: Ints, size: int) -> Ints:
+    """A micro-batch of `size` items; -1 stands for nothing."""
+    return np.concatenate([part, np.full(size - len(part), -1)])

@@ -39,10 +39,10 @@ class TextPair(NamedTuple):
 def records(pairs: Iterable[TextPair], job: WriteMinimalPairs) -> list[Record]:
     """The records of one shard.
 
-    pairs: those of the whole file, in its order. Each record has `id`, `split`, `phenomenon`, `cluster`, `good` and
-    `bad`, and if there is one `prompt`, which `good` and `bad` then go on. A pair that cannot be used has `id`, `split`
-    and `left_out`, the reason, alone. A pair's share of the file (`percent`)
-    follows from a hash of its cluster, so pairs of a cluster are in the same split.
+    pairs: those of the whole file, in its order. A record has `id`, `split`, `phenomenon`, `cluster`, `good` and `bad`,
+    and `prompt` where `good` and `bad` are endings of one. The record of a pair that cannot be used has only `id`,
+    `split` and `left_out`, the reason. A hash of its cluster says into which `percent` of the file a pair falls, so all
+    pairs of a cluster are in one split.
     """
     index, count = parse_shard(job.shard)
     found: list[Record] = []

@@ -124,7 +124,11 @@ RULES: dict[str, tuple[str, ...]] = {
     "words": (
         *("{hero} said {word}.", "The {friend} said {word}.", "{He} said {word}.", "{word}.", "{word} and {word}."),
         *("{hero} said {word} and {word}.", "{hero} said {word}, {word} and {word}.", "{word}, {word}, {word}."),
+        *("{hero} {told} a {word}.", "{He} {told} a {word}.", "The {friend} {told} a {word}."),
+        *("{hero} {told} the {word}.", "{hero} {told} a {word} and a {word}."),
+        *("A {word} and a {word}.", "The {word}, the {word} and a {word}."),
     ),
+    "told": ("said", "saw", "found", "made", "liked", "drew", "heard", "knew"),
     **POOLS,
 }
 """What each name in braces may become; those that are not here are the same in the whole sentence."""

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from slamflow.assets.restricted_pickle import read_centroids
 from slamflow.errors import InputError
 from slamflow.files import atomic_path
 from slamflow.tokenizers.kmeans import kmeans
+from slamflow.tokenizers.precision import EXACT
 
 NEAR_TIE = 1e-4
 """Two centroids are nearly tied for a frame if their distances differ by less than this share of the larger."""
@@ -30,6 +31,8 @@ class Codebook:
     centroids: np.ndarray
     mean: np.ndarray | None = None
     scale: np.ndarray | None = None
+    precision: str = EXACT
+    """Of the network whose frames it was fitted on; fp32 where that is not said."""
 
     def check(self, path: Path, dimension: int | None, clusters: int) -> None:
         """Raise InputError unless the codebook fits the encoder (None: not known) and the settings."""
@@ -41,8 +44,9 @@ class Codebook:
     def save(self, path: Path) -> None:
         """Write a safetensors file, atomically."""
         tensors = {"centroids": self.centroids, "mean": self.mean, "scale": self.scale}
+        kept = {name: np.ascontiguousarray(x) for name, x in tensors.items() if x is not None}
         with atomic_path(path) as temporary:
-            save_file({name: np.ascontiguousarray(x) for name, x in tensors.items() if x is not None}, temporary)
+            save_file(kept, temporary, None if self.precision == EXACT else {"precision": self.precision})
 
 
 def read_codebook(path: Path) -> Codebook:
@@ -52,9 +56,12 @@ def read_codebook(path: Path) -> Codebook:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    precision = EXACT
     try:
         if path.suffix == ".safetensors":
-            tensors = load_file(path)
+            with safe_open(path, framework="numpy") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+                precision = (file.metadata() or {}).get("precision", EXACT)
         elif path.suffix == ".npy":
             tensors = {"centroids": np.load(path, allow_pickle=False)}
         else:
@@ -69,7 +76,7 @@ def read_codebook(path: Path) -> Codebook:
         raise InputError(f"{path}: centroids have the shape {centroids.shape}, expected [2 to 65000, dimension]")
     if any(part.shape[-1] != centroids.shape[1] or not np.isfinite(part).all() for part in parts.values()):
         raise InputError(f"{path}: the tensors differ in dimension or hold NaN")
-    return Codebook(**parts)
+    return Codebook(**parts, precision=precision)
 
 
 class Quantizer:

@@ -7,6 +7,7 @@ import importlib.metadata
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from slamflow.shards.parquet import open_parquet
 from slamflow.shards.speech import SPEECH_COLUMNS, read_speech
 from slamflow.shards.units import write_units
 from slamflow.tokenizers import FrameTokenizerSettings
-from slamflow.tokenizers.codebook import Codebook, Quantizer, fit_codebook
+from slamflow.tokenizers.codebook import Codebook, Quantizer, fit_codebook, read_codebook
 from slamflow.tokenizers.job_settings import ExtractUnits, FitUnits
-from slamflow.tokenizers.tokenizer import Encoded, encoder_digest
-from slamflow.tokenizers.workers import Encode, Frames, Work, encoder_pool
+from slamflow.tokenizers.precision import COMPARED_SECONDS, EXACT, compared, difference, precision_of
+from slamflow.tokenizers.tokenizer import Encoded, FrameTokenizer, encoder_digest
+from slamflow.tokenizers.workers import Frames, Pool, Work, encoder_pool
 
 PACKAGES = ("numpy", "pyarrow", "soundfile", "soxr", "torch")
 
@@ -64,38 +66,46 @@ class Progress:
 
 def extract_shard(
     settings: ExtractUnits,
+    pool: Pool,
     audio: Path,
-    codebook: Path,
-    model: Path | None,
     output: Path,
     manifest: Path,
     quarantine: Path,
-    workers: int = 1,
-    batch_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Encode one speech shard and write its unit shard, manifest and list of what was set aside.
 
     Rows keep their order. A recording that cannot be used, or whose id came before, goes to `quarantine` as
-    {id, audio, reason}. `batch_seconds` overrides how much audio is encoded at once. Returns the manifest.
+    {id, audio, reason}. `pool` is what `encoder_pool` yields. Returns the manifest; with another
+    precision than fp32 it says how far the units of some recordings are from those in fp32.
     """
-    work = Work(settings.encoder, model, codebook, batch_seconds)
+    work = pool.work
+    assert work.codebook is not None
+    precision = precision_of(settings.encoder)
+    sample: list[bytes | None] = []
+    sampled: set[int] = set()
+    warn_of_other_precision(work.codebook, precision)
+    if precision != EXACT:
+        sampled = compared([stable_hash(row["id"]) for row in read_speech(audio, ("id",))])
     set_aside: list[dict[str, Any]] = []
     counts = {"utterances": 0, "frames": 0, "units": 0, "near_ties": 0}
     samples = 0
     with open_parquet(audio, SPEECH_COLUMNS, "speech shard") as file:
         progress = Progress("extract_units", file.metadata.num_rows)
 
-    def rows(encode: Encode) -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[dict[str, Any]]:
         nonlocal samples
         seen: set[str] = set()
         waiting: deque[dict[str, Any]] = deque()
 
         def recordings() -> Iterator[bytes | None]:
-            for row in read_speech(audio):
+            for number, row in enumerate(read_speech(audio)):
+                data = row.pop("audio")
+                if number in sampled:
+                    sample.append(data)
                 waiting.append(row)
-                yield row.pop("audio")
+                yield data
 
-        for result in encode(recordings()):
+        for result in pool.encode(recordings()):
             row = waiting.popleft()
             reason = result.reason
             if row["id"] in seen:
@@ -125,8 +135,7 @@ def extract_shard(
             }
             progress.add(result.samples / SAMPLE_RATE)
 
-    with encoder_pool(work, workers) as (encode, tick_hz):
-        write_units(output, rows(encode))
+    write_units(output, rows())
     if set_aside:
         first = set_aside[0]
         log.warning("%d set aside, see %s; first: %s (%s)", len(set_aside), quarantine, first["id"], first["reason"])
@@ -137,15 +146,33 @@ def extract_shard(
         "quarantined": len(set_aside),
         "seconds": round(seconds, 3),
         "tokens_per_second": round(counts["units"] / seconds, 3) if seconds else None,
-        "frame_rate_hz": tick_hz,
+        "frame_rate_hz": pool.tick_hz,
+        **({"against_fp32": against_fp32(pool, sample)} if precision != EXACT else {}),
         "settings": settings.model_dump(),
-        "codebook_sha256": sha256_file(codebook),
-        "encoder_sha256": encoder_digest(settings.encoder, model),
+        "codebook_sha256": sha256_file(work.codebook),
+        "encoder_sha256": encoder_digest(settings.encoder, work.model),
         "sha256": sha256_file(output),
         "versions": versions(),
     }
     write_json(manifest, result_manifest)
     return result_manifest
+
+
+def warn_of_other_precision(codebook: Path, precision: str) -> None:
+    """Say that a codebook was fitted on frames of another precision, as far as it tells."""
+    fitted = read_codebook(codebook).precision
+    if fitted != precision:
+        log.warning("%s: fitted on frames in %s; now they are in %s", codebook, fitted, precision)
+
+
+def against_fp32(pool: Pool, recordings: list[bytes | None]) -> dict[str, float | int | None]:
+    """How far the units of the beginnings of recordings are from those in float32 (see `difference`)."""
+    waves = [wave for data in recordings if not isinstance(wave := pool.here.decode(data), str)]
+    waves = [wave[: round(COMPARED_SECONDS * SAMPLE_RATE)] for wave in waves]
+    found, exact = pool.here.tokenizer, pool.exact.tokenizer
+    assert isinstance(found, FrameTokenizer) and isinstance(exact, FrameTokenizer)  # noqa: PT018
+    units = [[units for units, _ in tokenizer.assign(waves)] for tokenizer in (exact, found)]
+    return difference(*units)
 
 
 def choose_speech(shards: list[Path], hours: float) -> dict[Path, set[int]]:
@@ -205,8 +232,9 @@ def fit_units(
                     waiting.append(row["id"])
                     yield row["audio"]
 
-    with encoder_pool(Work(encoder, model, None), workers) as (encode, tick_hz):
-        for result in encode(recordings()):
+    with encoder_pool(Work(encoder, model, None), workers) as pool:
+        tick_hz = pool.tick_hz
+        for result in pool.encode(recordings()):
             item = waiting.popleft()
             if isinstance(result.encoded, Frames):
                 parts.append((stable_hash(item), item, result.samples, result.encoded.frames))
@@ -224,6 +252,7 @@ def fit_units(
     parts.clear()
     log.info("k-means: %d frames of %.0f s, %d clusters", len(frames), seconds, encoder.clusters)
     codebook = fit_codebook(frames, encoder.clusters, encoder.fit.seed, encoder.standardize)
+    codebook = replace(codebook, precision=precision_of(encoder))
     codebook.save(output)
     extra = {
         "utterances": total - len(set_aside),

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from slamflow.audio import SAMPLE_RATE, AudioError
+from slamflow.commands import log
 from slamflow.errors import InputError
+from slamflow.tokenizers.precision import EXACT, arithmetic
 
 
 class StateEncoder(Protocol):
@@ -39,7 +41,12 @@ class FrameEncoder:
     """
 
     def __init__(
-        self, encoder: StateEncoder, frame_rate_hz: float, window_seconds: float, batch_seconds: float = 0.0
+        self,
+        encoder: StateEncoder,
+        frame_rate_hz: float,
+        window_seconds: float,
+        batch_seconds: float = 0.0,
+        precision: str = EXACT,
     ) -> None:
         ratio = encoder.rate_hz / frame_rate_hz
         if ratio < 1 or abs(ratio - round(ratio)) > 1e-6:
@@ -49,6 +56,7 @@ class FrameEncoder:
                 f"possible are {rates}, ..."
             )
         self.encoder = encoder
+        self.precision = precision
         self.frame_rate_hz = frame_rate_hz
         self.ratio = round(ratio)
         self.window = round(window_seconds * SAMPLE_RATE)
@@ -94,13 +102,26 @@ class FrameEncoder:
                     owners.append(index)
         frames: list[torch.Tensor | None] = [None] * len(windows)
         for batch in batches([len(window) for window in windows], self.batch):
-            for index, states in zip(batch, self.encoder.states([windows[i] for i in batch]), strict=True):
+            for index, states in zip(batch, self._states([windows[i] for i in batch]), strict=True):
                 frames[index] = average(states, self.ratio)
         parts: list[list[torch.Tensor]] = [[] for _ in waves]
         for owner, part in zip(owners, frames, strict=True):
             assert part is not None
             parts[owner].append(part)
         return [part[0] if len(part) == 1 else torch.cat(part) for part in parts]
+
+    def _states(self, windows: list[np.ndarray]) -> list[torch.Tensor]:
+        """States of a batch; one that a GPU has no memory for is halved until it fits."""
+        try:
+            with arithmetic(self.precision):
+                return self.encoder.states(windows)
+        except torch.OutOfMemoryError:
+            if len(windows) == 1:
+                raise
+        log.warning("no memory for %d windows at once: halved", len(windows))
+        torch.cuda.empty_cache()
+        middle = len(windows) // 2
+        return self._states(windows[:middle]) + self._states(windows[middle:])
 
 
 def average(states: torch.Tensor, ratio: int) -> torch.Tensor:

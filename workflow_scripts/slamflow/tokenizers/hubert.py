@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from slamflow.tokenizers import FrameTokenizerSettings
+from slamflow.tokenizers import NetworkTokenizerSettings
 from slamflow.tokenizers.textless_names import encoder_keys
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slamflow.tokenizers.tokenizer import StateEncoder
 
 
-class HubertTokenizer(FrameTokenizerSettings):
+class HubertTokenizer(NetworkTokenizerSettings):
     """States of a HuBERT layer, 50 a second; 25 for mHuBERT-25Hz."""
 
     about: ClassVar[str] = "clusters of the states of a HuBERT layer, learned from speech alone."
@@ -55,4 +55,6 @@ def load_encoder(settings: HubertTokenizer, model: Path, device: torch.device) -
     """HuBERT up to the layer."""
     from slamflow.tokenizers.networks.hubert import HubertEncoder
 
-    return HubertEncoder(model, settings.layer, settings.normalize, settings.padding_samples, device)
+    return HubertEncoder(
+        model, settings.layer, settings.normalize, settings.padding_samples, device, settings.precision
+    )

@@ -15,6 +15,7 @@ from slamflow.tokenizers import TOKENIZERS, TokenizerSettings
 from slamflow.tokenizers.codebook import Quantizer, read_codebook
 from slamflow.tokenizers.frames import FrameEncoder, StateEncoder
 from slamflow.tokenizers.networks.weights import model_digest
+from slamflow.tokenizers.precision import precision_of
 from slamflow.tokenizers.sequences import deduplicate
 
 
@@ -60,16 +61,27 @@ class FrameTokenizer:
         """Raises AudioError if a waveform of this many samples is too short for one frame."""
         self.frames.check(samples)
 
+    def assign(self, waves: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The unit of each frame of waveforms (int64 [frames]), and whether it is a near tie (bool [frames])."""
+        frames = self.frames.encode(waves)
+        if not self.frames.batch or not frames:
+            return [self.quantizer.assign(one) for one in frames]
+        # A GPU waits once for all of them.
+        units, near_ties = self.quantizer.assign(torch.cat(frames))
+        ends = np.cumsum([len(one) for one in frames])[:-1]
+        return list(zip(np.split(units, ends), np.split(near_ties, ends), strict=True))
+
     def encode(self, waves: list[np.ndarray]) -> list[Encoded | str]:
         """The units of waveforms (float32 [samples], 16 kHz); where a unit lasts too long to be written, the reason."""
-        return [self._encoded(frames) for frames in self.frames.encode(waves)]
+        return [encoded(units, near_ties) for units, near_ties in self.assign(waves)]
 
-    def _encoded(self, frames: torch.Tensor) -> Encoded | str:
-        units, near_ties = self.quantizer.assign(frames)
-        try:
-            return Encoded(*deduplicate(units), int(near_ties.sum()))
-        except ValueError as error:
-            return str(error)
+
+def encoded(units: np.ndarray, near_ties: np.ndarray) -> Encoded | str:
+    """Units of frames without repetitions, or why they cannot be written."""
+    try:
+        return Encoded(*deduplicate(units), int(near_ties.sum()))
+    except ValueError as error:
+        return str(error)
 
 
 def load_tokenizer(
@@ -108,7 +120,8 @@ def load_frames(
         encoder: StateEncoder = kind.load_encoder(settings, model, device)
     except KeyError as error:
         raise InputError(f"{model}: the configuration or the weights lack {error}") from None
-    return FrameEncoder(encoder, settings.frame_rate_hz, settings.window_seconds, batch_seconds)  # type: ignore[attr-defined]
+    window, rate = settings.window_seconds, settings.frame_rate_hz  # type: ignore[attr-defined]
+    return FrameEncoder(encoder, rate, window, batch_seconds, precision_of(settings))
 
 
 def _check_model(settings: TokenizerSettings, model: Path | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from slamflow.tokenizers import FrameTokenizerSettings
+from slamflow.tokenizers import NetworkTokenizerSettings
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from slamflow.tokenizers.tokenizer import StateEncoder
 
 
-class WhisperTokenizer(FrameTokenizerSettings):
+class WhisperTokenizer(NetworkTokenizerSettings):
     """States of a Whisper encoder, 50 a second."""
 
     about: ClassVar[str] = (
@@ -50,4 +50,4 @@ def load_encoder(settings: WhisperTokenizer, model: Path, device: torch.device) 
     """Whisper's encoder up to the layer."""
     from slamflow.tokenizers.networks.whisper import WhisperEncoder
 
-    return WhisperEncoder(model, settings.layer, device)
+    return WhisperEncoder(model, settings.layer, device, settings.precision)

@@ -33,3 +33,5 @@ class ScoreVocoder(Settings):
     """The encoder's name in the recipe."""
     utterances: Annotated[int, Field(ge=2)]
     """How many, in the order of a hash of the ids."""
+    tick_hz: Annotated[float, Field(gt=0)]
+    """Ticks of the units' durations per second."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from slamflow.jobs.results import Results
     from slamflow.recipe.recipe import Recipe
 
-MONITORING_KEYS = frozenset({"validate_every", "save_every", "wandb_project"})
+MONITORING_KEYS = frozenset({"validate_every", "validation_share", "save_every", "wandb_project"})
 """Keys that say how a training is monitored and saved. The model does not depend on them: a new value does not trigger
 a rerun, and takes effect in the next training."""
 
@@ -62,6 +62,9 @@ class TrainingSettings(Settings):
     """Arithmetic; the weights and the optimizer's state are kept in fp32 either way."""
     validate_every: Annotated[int, Field(ge=1)] = 100
     """Steps between two validation losses; the last step has one always. A new value does not trigger a rerun."""
+    validation_share: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """Largest share of the training that the validations on the way take, by the operations they cost: a fixed part of
+    the rows, evenly spread, is taken. The last validation takes all of them. A new value does not trigger a rerun."""
     save_every: Annotated[int, Field(ge=1)] = 100
     """Steps between two saves of the training state. A new value does not trigger a rerun."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -113,6 +116,8 @@ class Amount(NamedTuple):
     tokens: float | None
     """Of the whole training; None if `hours` say how long it is, or if it is not known."""
     tokens_per_step: float | None
+    validation_tokens: float | None = 0.0
+    """Positions of a validation that takes all rows; None if that is not known."""
 
 
 class ModelSettings(TrainingSettings, SectionSettings):

@@ -76,11 +76,15 @@ class NextTokenModel(ModelSettings, TrainingDefaults):
             flags += ["--validation", f"{name}={folder}"]
         return [*flags, "--tokenizer", *files["tokenizer"]] if files["tokenizer"] else flags
 
-    def amount(self, recipe: Recipe, tokens_of: Callable[[str], float | None]) -> Amount:  # noqa: ARG002
-        context = recipe.datasets[str(self.data)].context
+    def amount(self, recipe: Recipe, tokens_of: Callable[[str], float | None]) -> Amount:
+        dataset = recipe.datasets[str(self.data)]
+        context = dataset.context
         step = max(1, round(self.batch_tokens / context)) * context
         whole = math.ceil(self.tokens / step) * step if self.tokens is not None else None
-        return Amount(context, whole, step)
+        # How much text there is, is not known.
+        validation = [None if dataset.is_text else tokens_of(reference) for reference in dataset.validation]
+        known = [tokens for tokens in validation if tokens is not None]
+        return Amount(context, whole, step, sum(known) if len(known) == len(validation) else None)
 
     def file_problems(self, key: str, sources: Sources) -> Iterator[str]:
         if self.init != "scratch":
@@ -97,7 +101,7 @@ class NextTokenModel(ModelSettings, TrainingDefaults):
 def prepare(job: TrainModel, inputs: Inputs, machine: Machine, ranks: Ranks) -> Prepared:
     """The model at its start, and its rows. Raises InputError for rows of different vocabularies."""
     from slamflow import files
-    from slamflow.lm.attention import choose_attention
+    from slamflow.lm.compilation import make_fast
     from slamflow.lm.initial import build_model
     from slamflow.lm.next_token_loss import NextToken
     from slamflow.lm.objective import Prepared
@@ -114,8 +118,10 @@ def prepare(job: TrainModel, inputs: Inputs, machine: Machine, ranks: Ranks) -> 
         if other.vocabulary != rows.vocabulary:
             raise InputError(f"--validation {name}: {other.folder} has another vocabulary than {rows.folder}")
     model = build_model(settings, rows.vocabulary, rows.context, inputs.parent)
-    attention = choose_attention(model, machine.attention, ranks.device)
-    objective = NextToken(rows, validation, settings, attention, machine.micro_batch_tokens, ranks)
+    way = make_fast(model, machine, ranks.device, settings.precision)
+    objective = NextToken(
+        rows, validation, settings, way.attention, machine.micro_batch_tokens, ranks, way.fixed_shapes
+    )
     tokenizer = job.tokenizer.model_dump(mode="json") if job.tokenizer else None
     codebook = files.read_json(inputs.tokenizer) if inputs.tokenizer else None
     return Prepared(
@@ -123,4 +129,5 @@ def prepare(job: TrainModel, inputs: Inputs, machine: Machine, ranks: Ranks) -> 
         objective,
         speech_record(rows.vocabulary, job.name, job.encoder, tokenizer, codebook),
         {"train": rows.digest, **{f"validation.{name}": part.digest for name, part in validation.items()}},
+        way=way,
     )

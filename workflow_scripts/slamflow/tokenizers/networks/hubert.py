@@ -24,6 +24,7 @@ from slamflow.tokenizers.networks.layers import (
     real_frames,
 )
 from slamflow.tokenizers.networks.weights import read_config, read_tensors, require
+from slamflow.tokenizers.precision import weights_dtype
 
 CONVOLUTIONS = "feature_extractor.conv_layers"
 POSITIONS = "encoder.pos_conv_embed.conv"
@@ -34,11 +35,18 @@ class HubertEncoder:
     """States of one layer of a HuBERT; the rate is 50 a second, 25 for mHuBERT-25Hz.
 
     `normalize` gives each waveform mean 0 and variance 1 first; None does as preprocessor_config.json says (no, if
-    there is none). `padding` zeros are put on each side of a waveform.
+    there is none). `padding` zeros are put on each side of a waveform. With `precision` bf16 the products
+    of matrices are in bfloat16; sums of layers, norms and what reads the waveform are in float32.
     """
 
     def __init__(
-        self, folder: Path, layer: int | None, normalize: bool | None, padding: int, device: torch.device
+        self,
+        folder: Path,
+        layer: int | None,
+        normalize: bool | None,
+        padding: int,
+        device: torch.device,
+        precision: str = "fp32",
     ) -> None:
         config = read_config(folder, "hubert")
         require(config, folder, hidden_act="gelu", feat_extract_activation="gelu", conv_pos_batch_norm=False)
@@ -54,6 +62,7 @@ class HubertEncoder:
                 folder, f"{CONVOLUTIONS}.0.conv.weight", lambda name: not name.startswith(unused)
             ).items()
         }
+        dtype = weights_dtype(precision)
         self.device = device
         self.padding = padding
         self.normalize = _says_normalize(folder) if normalize is None else normalize
@@ -68,14 +77,19 @@ class HubertEncoder:
         self.pre_norm: bool = config["do_stable_layer_norm"]
         indices = range(len(self.kernels))
         kernels = [affine(tensors, f"{CONVOLUTIONS}.{index}.conv") for index in indices]
-        self.convolutions = [Linear(weight.transpose(1, 2).flatten(1), bias) for weight, bias in kernels]
+        # The first one reads the waveform as it is: a hundredth of the work.
+        self.convolutions = [
+            Linear(weight.transpose(1, 2).flatten(1), bias, dtype if index else torch.float32)
+            for index, (weight, bias) in enumerate(kernels)
+        ]
         self.convolution_norms = [
             affine(tensors, f"{CONVOLUTIONS}.{index}.layer_norm") for index in indices[: 1 if self.group_norm else None]
         ]
         projection_norm = config.get("feat_proj_layer_norm", True)
         self.projection_norm = affine(tensors, "feature_projection.layer_norm") if projection_norm else None
         self.projection = affine(tensors, "feature_projection.projection")
-        self.positions: Affine = (_position_kernel(tensors), tensors.get(f"{POSITIONS}.bias"))
+        bias = tensors.get(f"{POSITIONS}.bias")
+        self.positions: Affine = (_position_kernel(tensors).to(dtype), None if bias is None else bias.to(dtype))
         self.position_groups: int = config["num_conv_pos_embedding_groups"]
         self.encoder_norm = affine(tensors, "encoder.layer_norm")
         self.final_norm = self.encoder_norm if self.pre_norm and layer is None else None
@@ -87,6 +101,7 @@ class HubertEncoder:
                 "layer_norm",
                 "feed_forward.intermediate_dense",
                 "feed_forward.output_dense",
+                dtype,
             )
             for index in range(self.depth)
         ]
@@ -133,19 +148,21 @@ class HubertEncoder:
         for index, (linear, kernel, stride) in enumerate(
             zip(self.convolutions, self.kernels, self.strides, strict=True)
         ):
+            x = x.to(linear.weight.dtype)
             windows = x.unfold(1, kernel, stride).transpose(2, 3).flatten(2)  # [batch, time, kernel * channels]
             if index >= len(self.convolution_norms):
                 x = linear(windows, gelu=True)
             elif self.group_norm:
-                x = F.gelu(_norm_over_time(linear(windows), first_lengths, self.convolution_norms[0]))
+                x = F.gelu(_norm_over_time(linear(windows).float(), first_lengths, self.convolution_norms[0]))
             else:
-                x = F.gelu(norm(linear(windows), self.convolution_norms[index], CONVOLUTION_EPSILON))
-        return x
+                x = F.gelu(norm(linear(windows).float(), self.convolution_norms[index], CONVOLUTION_EPSILON))
+        return x.float()
 
     def _position(self, x: torch.Tensor) -> torch.Tensor:
         """Relative positions by a wide grouped convolution; of an even kernel's outputs the last is dropped."""
         kernel = self.positions[0].shape[-1]
-        y = F.conv1d(x.transpose(1, 2), *self.positions, padding=kernel // 2, groups=self.position_groups)
+        inputs = x.transpose(1, 2).to(self.positions[0].dtype)
+        y = F.conv1d(inputs, *self.positions, padding=kernel // 2, groups=self.position_groups)
         return F.gelu(y[:, :, : x.shape[1]]).transpose(1, 2)
 
 

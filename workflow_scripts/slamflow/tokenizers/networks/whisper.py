@@ -14,6 +14,7 @@ from slamflow.errors import InputError
 from slamflow.tokenizers.mel import HOP, log_mel, mel_filters, mel_frames
 from slamflow.tokenizers.networks.layers import affine, norm, pre_norm, read_layer, real_frames
 from slamflow.tokenizers.networks.weights import read_config, read_tensors, require
+from slamflow.tokenizers.precision import weights_dtype
 
 EPSILON = 1e-5
 
@@ -24,9 +25,11 @@ class WhisperEncoder:
     The published model sees every file padded with silence to 30 s. Here a file has its own length: the position
     embeddings are the first ones and nothing is added, so a short file costs little and its states do not depend on
     padding.
+
+    With `precision` bf16 the products of matrices are in bfloat16; sums of layers and norms are in float32.
     """
 
-    def __init__(self, folder: Path, layer: int | None, device: torch.device) -> None:
+    def __init__(self, folder: Path, layer: int | None, device: torch.device, precision: str = "fp32") -> None:
         config = read_config(folder, "whisper")
         require(config, folder, activation_function="gelu", scale_embedding=False)
         count = config["encoder_layers"]
@@ -43,11 +46,14 @@ class WhisperEncoder:
         self.rate_hz = SAMPLE_RATE / HOP / 2
         self.heads: int = config["encoder_attention_heads"]
         self.filters = mel_filters(config["num_mel_bins"]).to(device)
-        self.convolutions = affine(tensors, "conv1"), affine(tensors, "conv2")
+        dtype = weights_dtype(precision)
+        # The first one reads the spectrum as it is: a fortieth of the work.
+        weight, bias = affine(tensors, "conv2")
+        self.convolutions = affine(tensors, "conv1"), (weight.to(dtype), None if bias is None else bias.to(dtype))
         self.positions = tensors["embed_positions.weight"]
         self.max_samples: int | None = len(self.positions) * 2 * HOP
         self.layers = [
-            read_layer(tensors, f"layers.{index}", "self_attn", "self_attn_layer_norm", "fc1", "fc2")
+            read_layer(tensors, f"layers.{index}", "self_attn", "self_attn_layer_norm", "fc1", "fc2", dtype)
             for index in range(self.depth)
         ]
         self.final_norm = affine(tensors, "layer_norm") if layer is None else None
@@ -66,7 +72,7 @@ class WhisperEncoder:
         inside = real_frames([mel.shape[1] for mel in mels], self.device)
         if inside is not None:  # the second convolution must see zeros behind a file's end
             x = x * inside[:, None]
-        x = F.gelu(F.conv1d(x, *second, stride=2, padding=1)).transpose(1, 2)
+        x = F.gelu(F.conv1d(x.to(second[0].dtype), *second, stride=2, padding=1)).transpose(1, 2)
         x = x + self.positions[: x.shape[1]]
         real = real_frames(counts, self.device)
         mask = None if real is None else real[:, None, None]
