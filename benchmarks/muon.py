@@ -4,8 +4,8 @@
     python benchmarks/muon.py results/rows/speech                three seeds of each: two core hours
     python benchmarks/muon.py results/rows/speech --hours 0.2    the same, each for as long
 
-The model is the pocket's (config.yaml, `cold`) on one core, on the rows that `make pocket` has packed. Writes a table of
-the validation loss on the pocket's own validation split, and with --output the figures as JSON. Scores on dev and test
+The model is the pocket's (config.yaml, `cold`) on one core, on the rows that `make pocket` has packed. Writes a table
+of the validation loss on its own validation split, and with --output the figures as JSON. Scores on dev and test
 come from recipes/pocket_muon.yaml.
 """
 
