@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sysconfig
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch._dynamo.utils import counters
 
 from slamflow import files
 from slamflow.errors import InputError
-from slamflow.lm import attention, compilation
+from slamflow.lm import attention, compilation, devices
 from slamflow.lm.attention import use_attention
 from slamflow.lm.compilation import Way, make_fast
 from slamflow.lm.devices import Machine, Ranks
@@ -25,6 +26,7 @@ from slamflow.lm.next_token_loss import NextToken
 from slamflow.lm.objective import Inputs
 from slamflow.lm.preference_loss import OnPairs, tokenize_pairs
 from slamflow.shards.rows import even_parts, filled_up
+from tests.unit import training_rows
 from tests.unit.test_dpo import dpo, write_pairs
 from tests.unit.training_rows import CONTEXT, LLAMA, VOCABULARY, ranks, rows, settings, train, write_rows
 
@@ -61,7 +63,8 @@ def run(
         graphs.append(counters["stats"]["unique_graphs"])
         return original(self, step)
 
-    values = settings(batch_tokens=ROWS * CONTEXT, tokens=12 * ROWS * CONTEXT, validate_every=100, **changes)
+    step = {"batch_tokens": ROWS * CONTEXT, "tokens": 12 * ROWS * CONTEXT}
+    values = settings(**{**step, "validate_every": 100, **changes})
     inputs = Inputs(train=folder / "train", validation={"same": folder / "train"})
     with monkeypatch.context() as patched:
         patched.setattr(NextToken, "micro_batches", micro_batches)
@@ -93,6 +96,19 @@ def test_a_compiled_training_is_the_same_and_is_compiled_once(tmp_path: Path, mo
 
 
 # Shapes
+
+
+@pytest.mark.slow
+def test_a_compiled_training_has_the_same_bits_on_several_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled kernels would add to the gradients of embeddings in any order."""
+    torch.compiler.reset()
+    monkeypatch.setattr(training_rows, "ranks", lambda: devices.start(threads=2))
+    machine = replace(COMPILED, micro_batch_tokens=32 * CONTEXT)
+    step = {"batch_tokens": 32 * CONTEXT, "tokens": 12 * 32 * CONTEXT}
+    first, second = (run(tmp_path, name, machine, monkeypatch, **step)[0] for name in ("first", "second"))
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
 @pytest.mark.parametrize(("count", "at_once", "size"), [(78, 32, 26), (5, 2, 2), (4, 8, 4), (9, 8, 5), (1, 1, 1)])

@@ -70,9 +70,21 @@ def make_fast(model: PreTrainedModel, machine: Machine, device: torch.device, pr
         compiled = device.type == "cuda" and not problem and machine.zero_stage != 3
     if device.type == "cuda" and left_out:
         log.warning("attention is %s, and the model is %scompiled: %s", attention, "" if compiled else "not ", left_out)
+    _keep_order_of_sums(compiled)
     if compiled:
         model.compile(dynamic=False)
     return Way(attention, compiled)
+
+
+def _keep_order_of_sums(compiled: bool) -> None:
+    """Have compiled kernels sum in one order, so that a resumed training ends with the same bits.
+
+    Else they add to the gradients of embeddings in whatever order threads come (inductor's lowering of index_put_).
+    Eager kernels of these models keep an order by themselves. What has no such kernel warns once.
+    """
+    torch.use_deterministic_algorithms(compiled, warn_only=True)
+    # The rest of that mode, new memory full of NaN, only finds mistakes and takes time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 @functools.cache

@@ -153,6 +153,8 @@ def start(threads: int) -> Ranks:
     if "RANK" not in os.environ:
         os.environ.update(alone)
     if cuda:
+        # Without it cuBLAS does not keep the order of its sums; it is read when CUDA starts.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     else:
