@@ -25,17 +25,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
+
+from slamflow import files
+from slamflow.lm.calibration import random_rows
+from slamflow.lm.job_settings import TrainModel
+from slamflow.recipe.loading import load_recipe
+from slamflow.report.table import table
+from slamflow.strict_yaml import load_yaml
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow_scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-from slamflow import files  # noqa: E402
-from slamflow.lm.calibration import random_rows  # noqa: E402
-from slamflow.lm.job_settings import TrainModel  # noqa: E402
-from slamflow.recipe.loading import load_recipe  # noqa: E402
-from slamflow.report.table import table  # noqa: E402
-from slamflow.strict_yaml import load_yaml  # noqa: E402
-
 UNITS, CONTEXT, STORY_UNITS = 200, 832, 192
 CASES = ("plain", "killed", "loaded")
 BURN = "import torch; torch.set_num_threads(1); a = torch.rand(512, 512)\nwhile True: a = (a @ a).softmax(0)"

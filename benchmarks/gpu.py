@@ -26,28 +26,29 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow_scripts"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
+import numpy as np
+import torch
+from torch import Tensor
 
-from slamflow import files  # noqa: E402
-from slamflow.lm import compilation, devices, loop  # noqa: E402
-from slamflow.lm.attention import model_inputs, use_attention  # noqa: E402
-from slamflow.lm.calibration import random_rows  # noqa: E402
-from slamflow.lm.devices import Machine  # noqa: E402
-from slamflow.lm.flops import training_flops_per_token  # noqa: E402
-from slamflow.lm.initial import build_model  # noqa: E402
-from slamflow.lm.job_settings import TrainModel  # noqa: E402
-from slamflow.lm.next_token_loss import NextToken  # noqa: E402
-from slamflow.lm.objective import Inputs  # noqa: E402
-from slamflow.lm.objectives.next_token import NextTokenModel  # noqa: E402
-from slamflow.lm.peaks import peak_of  # noqa: E402
-from slamflow.lm.training import train_model  # noqa: E402
-from slamflow.shards.rows import Rows  # noqa: E402
-from slamflow.vocabulary import Vocabulary  # noqa: E402
+from slamflow import files
+from slamflow.lm import compilation, devices
+from slamflow.lm.attention import model_inputs, use_attention
+from slamflow.lm.calibration import random_rows
+from slamflow.lm.devices import Machine
+from slamflow.lm.engine import make_engine
+from slamflow.lm.flops import training_flops_per_token
+from slamflow.lm.initial import build_model
+from slamflow.lm.job_settings import TrainModel
+from slamflow.lm.loop import optimize
+from slamflow.lm.next_token_loss import NextToken
+from slamflow.lm.objective import Inputs
+from slamflow.lm.objectives.next_token import NextTokenModel
+from slamflow.lm.peaks import peak_of
+from slamflow.lm.training import train_model
+from slamflow.shards.rows import Rows
+from slamflow.vocabulary import Vocabulary
 
 SLAM = {
     "model_type": "qwen2",
@@ -125,14 +126,14 @@ class Bench:
         objective = NextToken(
             Rows(self.data), {}, settings, way.attention, machine.micro_batch_tokens, self.ranks, way.fixed_shapes
         )
-        engine = loop.make_engine(model, settings, machine, self.ranks, len(objective.micro_batches(0)))
+        engine = make_engine(model, settings, machine, self.ranks, len(objective.micro_batches(0)))
         done = 0
 
         def step() -> float:
             nonlocal done
             batches = objective.micro_batches(done)
             count = float(sum(map(objective.count, batches)))
-            means, _ = loop.optimize(engine, objective, batches, count, settings, machine, self.ranks)
+            means, _ = optimize(engine, objective, batches, count, settings, machine, self.ranks)
             done += 1
             return means["loss"]
 
@@ -174,7 +175,7 @@ def same_numbers(bench: Bench) -> dict[str, Any]:
             gradient = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
             expected = gradient if expected is None else expected
             away = float((gradient - expected).norm() / expected.norm())
-            found[f"{precision} {kind}"] = {"loss": round(float(loss), 6), "gradient_differs": f"{away:.1e}"}
+            found[f"{precision} {kind}"] = {"loss": round(float(loss.detach()), 6), "gradient_differs": f"{away:.1e}"}
     return found
 
 
@@ -324,27 +325,25 @@ def encoder(bench: Bench) -> dict[str, Any]:
     )
     HubertModel(config).save_pretrained(bench.folder / "hubert")
     prepare_torch()
-    network = HubertEncoder(bench.folder / "hubert", None if bench.tiny else 11, False, 40, bench.device)
     random = np.random.default_rng(0)
     lengths = random.integers(3 * 16000, (4 if bench.tiny else 25) * 16000, 4 if bench.tiny else 120)
     waves = [0.1 * random.standard_normal(int(length)).astype(np.float32) for length in lengths]
     found: dict[str, Any] = {}
     quantizer, expected = None, np.empty(0)
-    for name, tf32, bf16 in (("fp32", False, False), ("tf32", True, False), ("bf16", True, True)):
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    for precision in ("fp32", "tf32", "bf16"):
+        layer = None if bench.tiny else 11
+        network = HubertEncoder(bench.folder / "hubert", layer, False, 40, bench.device, precision)
         for batch_seconds in (160.0, 640.0):
-            frames = FrameEncoder(network, network.rate_hz, 30.0, batch_seconds)
-            with torch.autocast(bench.device.type, torch.bfloat16, enabled=bf16):
-                states = torch.cat(frames.encode(waves)).float()
-                taken = bench.seconds(lambda frames=frames: frames.encode(waves), 1, 0)
-            found[f"{name}, batches of {batch_seconds:g} s"] = round(sum(lengths) / 16000 / taken)
+            frames = FrameEncoder(network, network.rate_hz, 30.0, batch_seconds, precision)
+            states = torch.cat(frames.encode(waves))
+            taken = bench.seconds(lambda frames=frames: frames.encode(waves), 1, 0)
+            found[f"{precision}, batches of {batch_seconds:g} s"] = round(sum(lengths) / 16000 / taken)
         if quantizer is None:
             drawn = torch.from_numpy(random.permutation(len(states))[: min(UNITS, len(states) // 2)])
             quantizer = Quantizer(Codebook(states[drawn.to(bench.device)].cpu().numpy()), bench.device)
             expected = quantizer.assign(states)[0]
         else:
-            found[f"{name}, units that differ"] = round(float((quantizer.assign(states)[0] != expected).mean()), 5)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+            found[f"{precision}, units that differ"] = round(float((quantizer.assign(states)[0] != expected).mean()), 5)
     return found
 
 

@@ -19,16 +19,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
+
+from slamflow import files
+from slamflow.lm.job_settings import TrainModel
+from slamflow.recipe.loading import load_recipe
+from slamflow.report.table import table
+from slamflow.strict_yaml import load_yaml
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow_scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-from slamflow import files  # noqa: E402
-from slamflow.lm.job_settings import TrainModel  # noqa: E402
-from slamflow.recipe.loading import load_recipe  # noqa: E402
-from slamflow.report.table import table  # noqa: E402
-from slamflow.strict_yaml import load_yaml  # noqa: E402
-
 RATES = {"adamw": [1.5e-3, 3e-3, 6e-3], "muon": [3e-3, 6e-3, 12e-3]}
 SEEDS = (0, 1, 2)
 SHARE_FOR_RATES = 0.2

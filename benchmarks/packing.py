@@ -23,12 +23,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
+
+from slamflow import files
+from slamflow.report.table import table
+
 SCRIPTS = Path(__file__).parents[1] / "workflow_scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-from slamflow import files  # noqa: E402
-from slamflow.report.table import table  # noqa: E402
-
 UNITS, CONTEXT, SHARD_TOKENS = 500, 1024, 4_000_000
 MEAN_UNITS = (192, 10)
 """Of the two runs: as in sTinyStories' and LibriSpeech's mix, and many short ones."""

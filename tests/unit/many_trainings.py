@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "workflow_scripts")]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflow_scripts"))
 
-from slamflow.lm.devices import Machine  # noqa: E402
-from slamflow.lm.next_token_loss import NextToken  # noqa: E402
-from slamflow.lm.objective import Inputs  # noqa: E402
-from tests.unit.training_rows import CONTEXT, ranks, settings, train  # noqa: E402
+from slamflow.lm.devices import Machine
+from slamflow.lm.next_token_loss import NextToken
+from slamflow.lm.objective import Inputs
+from tests.unit.training_rows import CONTEXT, ranks, settings, train
 
 
 class PowerCutError(Exception):
