@@ -6,7 +6,7 @@ SOURCES := workflow_scripts tests
 # Two processes, and the tests of one file in one of them: they share what they prepare.
 PYTEST := pytest --numprocesses 2 --dist loadfile
 
-.PHONY: pocket why test test-fast rehearsal bench-gpu check lock clean
+.PHONY: pocket why test test-fast rehearsal bench-gpu check types style lock clean
 
 pocket: .venv/ready ## run the default recipe and show its table of results
 	snakemake --cores all
@@ -32,9 +32,14 @@ bench-gpu: .venv/ready ## measure training, encoding and scoring on this machine
 	python benchmarks/gpu.py --output results/gpu.json
 
 check: .venv/ready-dev ## formatting, lint, types
+	@$(MAKE) --no-print-directory --output-sync --jobs 2 types style
+
+types: .venv/ready-dev
+	mypy
+
+style: .venv/ready-dev
 	ruff format --check $(SOURCES)
 	ruff check $(SOURCES)
-	mypy
 	snakefmt --check Snakefile rules
 	snakemake --lint
 

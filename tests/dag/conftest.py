@@ -53,7 +53,7 @@ class Checkout:
     @property
     def library(self) -> Path:
         """Where its commands and its slamflow lie."""
-        return self.code / "workflow_scripts"
+        return (self.code / "workflow_scripts").resolve()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -116,18 +116,24 @@ class Checkout:
 
     def edit_code(self, name: str, old: str, new: str) -> None:
         """Replace text in a file of the checkout."""
-        self.own_code()
+        self.own_code(library=name.startswith("workflow_scripts/"))
         path = self.code / name
         text = path.read_text()
         assert old in text, f"{name} has no {old!r}"
         path.write_text(text.replace(old, new, 1))
 
-    def own_code(self) -> None:
-        """Move to a copy of the code, which may be edited; the code of the fixture is shared."""
+    def own_code(self, library: bool = True) -> None:
+        """Move to a copy of the code, which may be edited; the code of the fixture is shared.
+
+        library: whether the commands and slamflow too. Without, the process that has imported them serves the copy.
+        """
         root = self.work.parent
         if self.code.parent != root:
-            shutil.copytree(self.code, root / "code")
+            shared = "" if library else "workflow_scripts"
+            shutil.copytree(self.code, root / "code", ignore=shutil.ignore_patterns(shared))
             shutil.copytree(self.code.parent / "bin", root / "bin")
+            if shared:
+                (root / "code" / shared).symlink_to(self.code / shared)
             self.code = root / "code"
 
 
@@ -158,7 +164,7 @@ def copy_checkout(target: Path) -> Path:
     return target
 
 
-def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that the first process of a session makes, and that all its processes read."""
     base = factory.getbasetemp()
     root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -172,18 +178,32 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return root / name
 
 
-def finish(root: Path) -> None:
-    """Copy the checkout and run its workflow."""
+def finish(code: Path, root: Path) -> None:
+    """Run the workflow of a checkout."""
     (root / "work").mkdir()
     (root / "work/small.yaml").write_text(yaml.safe_dump(SMALL))
-    Checkout(copy_checkout(root / "code"), root / "work").run()
+    Checkout(code, root / "work").run()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that ask a finished workflow are slow: it takes a quarter of a minute, and each question a second."""
+    for item in items:
+        if "finished" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The code of a checkout, which nobody may change: see Checkout.own_code."""
+    return made_once(tmp_path_factory, "checkout", lambda root: copy_checkout(root / "code")) / "code"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, code: Path) -> Checkout:
     """A checkout whose workflow has run; copy it before changing anything."""
-    root = made_once(tmp_path_factory, "finished", finish)
-    return Checkout(root / "code", root / "work")
+    root = made_once(tmp_path_factory, "finished", lambda root: finish(code, root))
+    return Checkout(code, root / "work")
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ def test_a_recipe_without_vocoder_and_continuations_has_their_jobs_not(checkout:
         shutil.rmtree(checkout.work / "results" / path)
     recipe = yaml.safe_load((checkout.code / "config.yaml").read_text())
     del recipe["vocoders"], recipe["generation"]
-    checkout.own_code()
+    checkout.own_code(library=False)
     (checkout.code / "config.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     assert checkout.due() == {"package_model": 3, **PAGE}  # without the vocoder in the models' folders
 
@@ -210,7 +210,7 @@ def test_comments_and_docstrings_rerun_nothing(checkout: Checkout) -> None:
 
 
 def test_a_recipe_that_a_yaml_tool_wrote_anew_reruns_nothing(checkout: Checkout) -> None:
-    checkout.own_code()
+    checkout.own_code(library=False)
     config = checkout.code / "config.yaml"
     written = yaml.safe_dump(yaml.safe_load(config.read_text()), sort_keys=True)
     config.write_text(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +81,7 @@ def test_the_test_recipe_has_a_model_of_each_objective() -> None:
 
 
 @pytest.mark.parametrize("name", OBJECTIVES.names())
-def test_the_settings_know_their_files_flags_and_amount(name: str) -> None:
+def test_the_settings_know_their_files_flags_and_amount(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     whole = recipe()
     model = whole.models[name]
     assert isinstance(model, ModelSettings)
@@ -94,9 +92,9 @@ def test_the_settings_know_their_files_flags_and_amount(name: str) -> None:
     assert all(path.startswith("<results>/") for paths in found.values() for path in paths)
     flags = model.flags(whole, found)
     shown = [flag for flag in flags if flag.startswith("--")]
-    help_text = subprocess.run(
-        [sys.executable, str(SCRIPTS / "train.py"), "--help"], capture_output=True, text=True, check=True
-    ).stdout
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    help_text = capsys.readouterr().out
     assert shown
     assert all(flag in help_text for flag in shown)
     known = model.amount(whole, {"c/preference": 5000.0}.get)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -73,14 +71,6 @@ def test_the_mean_is_over_a_scorers_own_tokens() -> None:
             return np.array([3.0] * len(texts)), np.array([len(text) for text in texts])
 
     assert mean_nll(Fixed(), ["a", "bcd"]).tolist() == [3.0, 1.0]  # type: ignore[arg-type]
-
-
-def test_importing_the_baselines_imports_nothing_heavy() -> None:
-    """Snakemake imports them all when it reads a recipe."""
-    names = [BASELINES.module_name(name) for name in NAMES]
-    code = f"import importlib, sys; [importlib.import_module(name) for name in {names}]; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True)
-    assert not {"numpy", "torch", "pyarrow"} & set(done.stdout.split())
 
 
 def test_a_models_score_does_not_depend_on_baselines_or_on_benchmarks() -> None:
