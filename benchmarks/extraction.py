@@ -1,12 +1,12 @@
-"""Extraction of units: one process for several shards against one for each, and bf16 against fp32; units compared.
+"""Extraction of units: what starting a process for each shard costs, and bf16 against fp32; units compared.
 
     python benchmarks/extraction.py [--shards 6 --files 20 --model FOLDER --settings '{"kind": "whisper", ...}']
 
 Makes shards of the recordings of examples/speech, several times each with other ids, fits a codebook on one, and
 extracts all of them in turn, in one run:
 
-* `apart`: `extract_units.py` once for each shard, as on a CPU or a cluster;
-* `together`: the same calls, answered by a process that stays (`slamflow.standing`), as with a GPU on one machine;
+* `apart`: `extract_units.py` once for each shard, as the workflow does;
+* `together`: all of them in this process, which loads the encoder once;
 * `bf16`: like `together`, with that precision.
 
 Without --model the network is a mHuBERT of random weights, whose speed is that of the real one and whose units are not.
@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import platform
-import signal
 import subprocess
 import sys
 import tempfile
@@ -30,8 +29,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
-from slamflow import files, standing
+from slamflow import files
 from slamflow.shards.speech import write_speech
+from slamflow.tokenizers.extract import extract_shard
+from slamflow.tokenizers.job_settings import ExtractUnits
+from slamflow.tokenizers.workers import Work, encoder_pool
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow_scripts"
@@ -44,7 +46,6 @@ HUBERT = {
     "window_seconds": 120.0,
 }
 SOUNDS = (".flac", ".wav", ".mp3", ".ogg")
-START = [sys.executable, str(SCRIPTS / "extract_units.py")]
 
 
 def write_shards(folder: Path, shards: int, count: int) -> list[Path]:
@@ -82,20 +83,38 @@ def random_hubert(folder: Path) -> None:
     HubertModel(HubertConfig(conv_dim=[512] * 8, conv_kernel=kernels, conv_stride=strides)).save_pretrained(folder)
 
 
-def extract(shards: list[Path], output: Path, fixed: list[str], encoder: dict[str, Any], place: Path | None) -> float:
-    """Extract all shards and return the seconds; by the process at `place` if there is one."""
-    settings = json.dumps({"name": "e", "encoder": encoder, "corpus": "c", "split": "s"})
+def outputs(folder: Path, shard: Path) -> tuple[Path, Path, Path]:
+    """Units, manifest and list of what was set aside."""
+    return folder / shard.name, folder / f"{shard.stem}.json", folder / f"{shard.stem}.jsonl"
+
+
+def apart(shards: list[Path], output: Path, settings: ExtractUnits, model: Path, codebook: Path, workers: int) -> float:
+    """Extract each shard by a command of its own; the seconds that takes."""
     output.mkdir()
     began = time.monotonic()
     for shard in shards:
-        call = [
-            *("--settings", settings, "--audio", str(shard), "--output", str(output / shard.name), *fixed),
-            *("--manifest", str(output / f"{shard.stem}.json"), "--quarantine", str(output / f"{shard.stem}.jsonl")),
-        ]
-        if place is None:
-            subprocess.run([*START, *call], check=True, stderr=subprocess.DEVNULL)
-        elif standing.ask(place, [*START, standing.SERVE, str(place), "60"], call) != 0:
-            raise SystemExit("the process that stays failed")
+        units, manifest, quarantine = map(str, outputs(output, shard))
+        subprocess.run(
+            [
+                *(sys.executable, str(SCRIPTS / "extract_units.py"), "--settings", settings.model_dump_json()),
+                *("--audio", str(shard), "--model", str(model), "--codebook", str(codebook)),
+                *("--output", units, "--manifest", manifest, "--quarantine", quarantine, "--workers", str(workers)),
+            ],
+            check=True,
+            stderr=subprocess.DEVNULL,
+        )
+    return time.monotonic() - began
+
+
+def together(
+    shards: list[Path], output: Path, settings: ExtractUnits, model: Path, codebook: Path, workers: int
+) -> float:
+    """Extract all shards in this process; the seconds that takes, with loading the encoder."""
+    output.mkdir()
+    began = time.monotonic()
+    with encoder_pool(Work(settings.encoder, model, codebook), workers) as pool:
+        for shard in shards:
+            extract_shard(settings, pool, shard, *outputs(output, shard))
     return time.monotonic() - began
 
 
@@ -126,14 +145,17 @@ def main() -> None:
             check=True,
             stderr=subprocess.DEVNULL,
         )
-        fixed = ["--codebook", str(codebook), "--model", str(model), "--workers", str(arguments.workers)]
-        place = folder / "socket"
+
+        def settings(**changes: Any) -> ExtractUnits:
+            values = {"name": "e", "encoder": {**encoder, **changes}, "corpus": "c", "split": "s"}
+            return ExtractUnits.model_validate(values)
+
+        common = model, codebook, arguments.workers
         seconds = {
-            "apart": extract(shards, folder / "apart", fixed, encoder, None),
-            "together": extract(shards, folder / "together", fixed, encoder, place),
-            "bf16": extract(shards, folder / "bf16", fixed, {**encoder, "precision": "bf16"}, place),
+            "apart": apart(shards, folder / "apart", settings(), *common),
+            "together": together(shards, folder / "together", settings(), *common),
+            "bf16": together(shards, folder / "bf16", settings(precision="bf16"), *common),
         }
-        os.kill(int(place.with_suffix(".lock").read_text()), signal.SIGTERM)
         manifests = {way: [files.read_json(folder / way / f"{shard.stem}.json") for shard in shards] for way in seconds}
         speech = sum(one["seconds"] for one in manifests["apart"])
         same = [files.sha256_file(folder / way / shard.name) for way in ("apart", "together") for shard in shards]

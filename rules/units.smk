@@ -78,8 +78,6 @@ rule extract_units:
         # What the speech is made from, since a streamed shard is gone.
         speech=JOBS.audio.streamed_speech,
         model=folder_flag("model"),
-        # The loaded encoder waits for the next shard, if there is a GPU.
-        stay=lambda wildcards, output, resources: ("--stay 20" if resources.gpu else ""),
     shell:
         r"""
         {params.command} \
@@ -89,7 +87,7 @@ rule extract_units:
             --output {output.units:q} \
             --manifest {output.manifest:q} \
             --quarantine {output.quarantine:q} \
-            --workers {threads} {params.stay} \
+            --workers {threads} \
             2>&1 | tee {log:q}
         """
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
-import logging
-import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import types
@@ -30,7 +26,6 @@ import export_units
 import extract_units
 import fit_units
 import import_units
-from slamflow import standing
 from slamflow.audio import decode
 from slamflow.errors import InputError
 from slamflow.files import read_jsonl, sha256_file
@@ -42,7 +37,6 @@ from slamflow.tokenizers.extract import choose_speech
 from slamflow.tokenizers.frames import FrameEncoder
 from slamflow.tokenizers.tokenizer import Encoded, load_frames
 from slamflow.tokenizers.workers import (
-    Loaded,
     Work,
     Worker,
     ahead,
@@ -558,100 +552,7 @@ def test_batches_grow_with_the_memory_of_a_card(monkeypatch: pytest.MonkeyPatch)
     assert found == [160.0, 240.0, 800.0, 1280.0]
 
 
-# One process for several shards
-
-
-def test_an_encoder_stays_open_while_nothing_changes(tmp_path: Path, model: Path, codebook: Path) -> None:
-    own = tmp_path / "codebook.safetensors"
-    own.write_bytes(codebook.read_bytes())
-    work = Work(TOKENIZERS.validate(ENCODER), model, own)
-    with Loaded() as loaded:
-        first = loaded.encoder(work, 1)
-        assert loaded.encoder(work, 1) is first
-        read_codebook(codebook).save(own)
-        assert loaded.encoder(work, 1) is not first
-        with pytest.raises(InputError, match="but clusters is 13"):
-            loaded.encoder(dataclasses.replace(work, settings=TOKENIZERS.validate(ENCODER | {"clusters": 13})), 1)
-        assert [one.reason for one in loaded.encoder(work, 1).encode([b""])] == ["empty file"]
-
-
-def test_a_process_that_stays_gives_the_same_shards(
-    tmp_path: Path, model: Path, codebook: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    monkeypatch.setattr(standing, "has_gpu", lambda: True)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(Path(extract_units.__file__).parent))
-    place = standing.place_of(Path(extract_units.__file__))
-    shards = [write_shard(tmp_path / f"{name}.parquet", good_rows(4, name)) for name in "ab"]
-    pids = set()
-    for shard in shards:
-        name = shard.stem
-        run_extract(tmp_path / "plain" / name, shard, codebook, model)
-        caplog.clear()
-        run_extract(tmp_path / "stays" / name, shard, codebook, model, "--stay", "30")
-        assert "4 utterances" in caplog.text
-        pids.add(int(place.with_suffix(".lock").read_text()))
-        for file in ("x.parquet", "x.json", "x.quarantine.jsonl"):
-            same = [(tmp_path / way / name / file).read_bytes() for way in ("plain", "stays")]
-            assert same[0] == same[1]
-    assert len(pids) == 1
-    with pytest.raises(SystemExit) as ended:
-        run_extract(tmp_path, shards[0], codebook, model, "--stay", "30", clusters=13)
-    assert ended.value.code == 1
-    assert "12 centroids, but clusters is 13" in caplog.text
-    os.kill(pids.pop(), signal.SIGTERM)
-
-
-WAITS = """
-import sys, time
-from pathlib import Path
-from slamflow import standing
-standing.serve(Path(sys.argv[1]), lambda seconds: time.sleep(float(seconds[0])), 0.5)
-"""
-
-
-def gone(pid: int, within: float = 5.0) -> bool:
-    """Whether a process ends in this time."""
-    end = time.monotonic() + within
-    while time.monotonic() < end:
-        if not is_running(str(pid)):
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def test_a_process_that_stays_ends_with_its_caller_or_when_idle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(extract_units.__file__).parent))
-    place = tmp_path / "socket"
-    start = [sys.executable, "-c", WAITS, str(place)]
-    assert standing.ask(place, start, ["0.01"]) == 0
-    pid = int(place.with_suffix(".lock").read_text())
-    assert gone(pid)  # idle
-    assert not place.exists()
-    code = "from pathlib import Path\nfrom slamflow import standing\n"
-    code += f"standing.ask(Path({str(place)!r}), {start!r}, ['60'])"
-    caller = subprocess.Popen([sys.executable, "-c", code])
-    end = time.monotonic() + 20
-    while int(place.with_suffix(".lock").read_text() or pid) == pid and time.monotonic() < end:
-        time.sleep(0.05)
-    time.sleep(0.3)
-    other = int(place.with_suffix(".lock").read_text())
-    assert other != pid
-    caller.kill()
-    caller.wait()
-    assert gone(other)
-
-
-def test_without_a_process_that_stays_a_call_does_its_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standing, "START_SECONDS", 0.2)
-    assert standing.ask(tmp_path / "socket", [sys.executable, "-c", "pass"], ["x"]) is None
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / f"slamflow-{os.getuid()}").mkdir(mode=0o777)
-    (tmp_path / f"slamflow-{os.getuid()}").chmod(0o777)
-    assert standing.place_of(Path(__file__)) is None  # others could put a socket there
+# Stopped
 
 
 ENDLESS = """

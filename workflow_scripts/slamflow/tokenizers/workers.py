@@ -10,11 +10,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
@@ -201,37 +200,6 @@ def encoder_pool(work: Work, workers: int) -> Iterator[Pool]:
             return itertools.chain.from_iterable(ahead(pool, _encode, chunks(recordings, CPU_CHUNK), 3 * workers))
 
         yield Pool(encode, here, work)
-
-
-class Loaded:
-    """An encoder that stays open from one shard to the next, as long as nothing about it changes."""
-
-    def __init__(self) -> None:
-        self.stack = ExitStack()
-        self.about: object = None
-        self.opened: Pool | None = None
-
-    def encoder(self, work: Work, workers: int) -> Pool:
-        """What `encoder_pool` yields."""
-        paths = [*([work.codebook] if work.codebook else []), *(sorted(work.model.glob("*")) if work.model else [])]
-        about = work, workers, [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths if path.exists()]
-        if self.opened is None or self.about != about:
-            self.close()
-            self.opened, self.about = self.stack.enter_context(encoder_pool(work, workers)), about
-        return self.opened
-
-    def close(self) -> None:
-        """Let go of it."""
-        self.opened = None
-        self.stack.close()
-
-    def __enter__(self) -> Loaded:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def encode_ahead(worker: Worker, recordings: Iterable[bytes | None], threads: int) -> Iterator[Result]:
